@@ -1,0 +1,101 @@
+# libasyncinotify: build, install, try, test. `make help` lists what there is.
+
+PREFIX     ?= /usr/local
+LIBDIR     ?=
+INCLUDEDIR ?=
+DESTDIR    ?=
+CARGO      ?= cargo
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+LIB    := $(TARGET)/release/libasyncinotify.so
+# A private prefix: what examples, tests and benchmarks are built from, so that they see what a user sees.
+STAGE  := $(abspath $(TARGET)/stage)
+# The same folder as seen from a folder of this tree; a target's name can't hold the spaces a full path may have.
+EXAMPLES := $(if $(filter /%,$(TARGET)),,../)$(TARGET)/examples
+
+export PREFIX LIBDIR INCLUDEDIR DESTDIR CARGO REQUIRE_ALL
+export CARGO_TARGET_DIR := $(abspath $(TARGET))
+
+# `make check` runs check-NAME for each of these, in this order. A new one: a script that is given the prefix of the
+# installed tree, prints `SKIP: what (install package)` for a tool that is missing (a failure with REQUIRE_ALL=1) and
+# closes with a summary line; a rule for it below; its name here.
+CHECKS := rust scripts header c examples install build-systems
+
+.NOTPARALLEL:
+.PHONY: all build install uninstall stage examples run check $(CHECKS:%=check-%) header bench soak clean help
+
+all build: $(LIB)
+
+# Up to date means no cargo at all: after `make`, root needs no toolchain for `make install`.
+$(LIB): Cargo.toml Cargo.lock build.rs $(wildcard cbindgen.toml) $(shell find src -name '*.rs')
+	$(CARGO) build --release --locked
+	@touch -c $@
+
+install: $(LIB)
+	@scripts/install.sh install $(TARGET)/release
+
+uninstall:
+	@scripts/install.sh uninstall
+
+stage: $(LIB)
+	@PREFIX='$(STAGE)' LIBDIR= INCLUDEDIR= DESTDIR= scripts/install.sh install $(TARGET)/release >/dev/null
+
+examples: stage
+	@$(MAKE) --no-print-directory -C examples-c PREFIX='$(STAGE)' OUT=$(EXAMPLES)
+
+# The library at work on a tree: a demonstration in a fresh folder, or DIR until Ctrl-C.
+run: examples
+	@examples-c/demo.sh $(TARGET)/examples '$(DIR)'
+
+check:
+	@scripts/check.sh $(CHECKS)
+
+check-rust:
+	@scripts/with.sh cargo-fmt rustfmt $(CARGO) fmt --check
+	@scripts/with.sh cargo-clippy rust-clippy $(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked
+
+check-scripts:
+	@scripts/with.sh shellcheck shellcheck shellcheck $$(git ls-files -co --exclude-standard '*.sh' '*/run' .ci/run)
+
+# The committed header is the one that build.rs makes from the source.
+check-header: $(LIB)
+	@diff -u include/asyncinotify.h "$$(scripts/generated-header.sh)" && echo 'header: up to date'
+
+check-c: stage
+	@c-tests/run '$(STAGE)'
+
+check-examples: examples
+	@examples-c/test.sh $(TARGET)/examples
+
+check-install: stage
+	@tests/install/run '$(STAGE)'
+
+check-build-systems: stage
+	@tests/build-systems/run '$(STAGE)'
+
+header: $(LIB)
+	cp "$$(scripts/generated-header.sh)" include/asyncinotify.h
+
+bench: stage
+	@bench/run '$(STAGE)'
+
+# The replica test for as long as you like: make soak SOAK_SECONDS=36000
+soak:
+	$(CARGO) test --release --locked --test replica -- --ignored --nocapture
+
+clean:
+	$(CARGO) clean
+
+help:
+	@echo 'make                   build the shared and the static library into $(TARGET)/release'
+	@echo 'make run               show events of a demonstration tree; DIR=/some/dir: of that one, until Ctrl-C'
+	@echo 'make check             every test there is; make check-NAME for one of: $(CHECKS)'
+	@echo '                       REQUIRE_ALL=1: a missing tool is a failure, not a skip'
+	@echo 'make install           with PREFIX ($(PREFIX)), LIBDIR (PREFIX/lib), INCLUDEDIR (PREFIX/include), DESTDIR'
+	@echo 'make uninstall         with the same variables'
+	@echo 'make examples          build examples-c from an installed tree into $(TARGET)/examples'
+	@echo 'make bench             time against a bare read(2) loop'
+	@echo 'make soak              the replica test for hours: SOAK_SECONDS=36000'
+	@echo 'make header            write include/asyncinotify.h anew from the source'
+	@echo 'make clean             remove $(TARGET)'
