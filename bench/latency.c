@@ -1,0 +1,144 @@
+/* From a write(2) to the callback: epoll on the pollable fd and dispatch, against epoll on a raw inotify fd and read(2).
+ *
+ * A producer thread takes the time and writes to a file in a watched directory; the consumer, asleep in epoll_wait,
+ * takes the time when it has the event. Blocks of samples alternate in random order. Twice: with the producer on another
+ * CPU (as programs run), and with both on one CPU (no interrupt between CPUs in it: our share shows undiluted).
+ */
+#include "bench.h"
+#include <asyncinotify.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+
+enum { BARE, OURS, KINDS, BLOCK = 250, MAX_BLOCKS = 512 };
+
+static asyncinotify *inotify;
+static int raw, epoll_fd[KINDS], file_fd[KINDS];
+
+static atomic_int request;              /* the kind the consumer is about to wait for, plus one; -1: the end */
+static _Atomic double stamp;
+static int producer_cpu, pause_ns;
+
+static void *produce(void *unused)
+{
+    (void)unused;
+    pin(producer_cpu);
+    for (;;) {
+        int kind;
+        while ((kind = atomic_load(&request)) == 0) if (!pause_ns) sched_yield();
+        if (kind < 0) return NULL;
+        atomic_store(&request, 0);
+        for (double start = wall_ns(); wall_ns() - start < pause_ns;) {}   /* until the consumer is asleep */
+        atomic_store(&stamp, wall_ns());
+        if (pwrite(file_fd[kind - 1], "x", 1, 0) != 1) die("write: %s", strerror(errno));
+    }
+}
+
+static double arrived;
+static int on_event(asyncinotify *self, const asyncinotify_event *event, void *userdata)
+{
+    (void)self; (void)userdata;
+    arrived = wall_ns();
+    if (!(event->mask & IN_MODIFY) || !event->path) die("not the event that was made");
+    return 0;
+}
+
+static double sample(int kind)
+{
+    static char buffer[64 * 1024] __attribute__((aligned(8)));
+    struct epoll_event ready;
+    atomic_store(&request, kind + 1);
+    if (epoll_wait(epoll_fd[kind], &ready, 1, 10000) != 1) die("no wake-up within 10 s");
+    if (kind == OURS) {
+        if (asyncinotify_dispatch(inotify, 0, on_event, NULL) != 1) die("dispatch: %s", asyncinotify_last_error_message());
+    } else {
+        ssize_t got = read(raw, buffer, sizeof buffer);
+        arrived = wall_ns();
+        if (got <= 0 || !(((struct inotify_event *)buffer)->mask & IN_MODIFY)) die("not the event that was made");
+    }
+    return arrived - atomic_load(&stamp);
+}
+
+static void measure(const char *title, int cpu_of_producer, int cpu_of_consumer, int pause, int blocks)
+{
+    static double block_median[KINDS][MAX_BLOCKS], block_cpu[KINDS][MAX_BLOCKS], all[KINDS][MAX_BLOCKS * BLOCK];
+    pthread_t producer;
+    char what[120];
+
+    producer_cpu = cpu_of_producer;
+    pause_ns = pause;
+    pin(cpu_of_consumer);
+    if (pthread_create(&producer, NULL, produce, NULL)) die("pthread_create");
+    for (int block = -2; block < blocks; block++) {
+        int order[KINDS];
+        shuffle(order, KINDS);
+        for (int i = 0; i < KINDS; i++) {
+            int kind = order[i];
+            double samples[BLOCK], cpu = thread_cpu_ns();
+            for (int n = 0; n < BLOCK; n++) samples[n] = sample(kind);
+            cpu = thread_cpu_ns() - cpu;
+            if (block < 0) continue;
+            memcpy(&all[kind][block * BLOCK], samples, sizeof samples);
+            block_median[kind][block] = median(samples, BLOCK);
+            block_cpu[kind][block] = cpu / BLOCK;
+        }
+    }
+    atomic_store(&request, -1);
+    pthread_join(producer, NULL);
+
+    size_t n = (size_t)blocks;
+    double ratio = median_ratio(block_median[OURS], block_median[BARE], n);
+    snprintf(what, sizeof what, "wake-up latency, %s: median", title);
+    row_ratio(what, median(all[OURS], n * BLOCK), median(all[BARE], n * BLOCK), ratio, 1.05);
+    double ours = quantile(all[OURS], n * BLOCK, 0.99), bare = quantile(all[BARE], n * BLOCK, 0.99);
+    snprintf(what, sizeof what, "wake-up latency, %s: 99th percentile", title);
+    row_ratio(what, ours, bare, ours / bare, 0);
+    ratio = median_ratio(block_cpu[OURS], block_cpu[BARE], n);
+    snprintf(what, sizeof what, "wake-up and one event, %s: consumer's CPU", title);
+    row_ratio(what, median(block_cpu[OURS], n), median(block_cpu[BARE], n), ratio, 0);
+}
+
+static void wait_on(int kind, int fd)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+    epoll_fd[kind] = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_fd[kind] < 0 || epoll_ctl(epoll_fd[kind], EPOLL_CTL_ADD, fd, &event)) die("epoll: %s", strerror(errno));
+}
+
+static void make_file(int kind, const char *directory_name, char *directory, size_t size)
+{
+    char path[300];
+    snprintf(directory, size, "%.200s/%s", scratch, directory_name);
+    if (mkdir(directory, 0700)) die("%s: %s", directory, strerror(errno));
+    snprintf(path, sizeof path, "%s/file", directory);
+    file_fd[kind] = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    if (file_fd[kind] < 0) die("%s: %s", path, strerror(errno));
+}
+
+int main(void)
+{
+    char directory[256];
+    int blocks = quick() ? 12 : 100;
+
+    make_scratch(fast_folder());
+    make_file(BARE, "bare", directory, sizeof directory);
+    raw = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (raw < 0 || inotify_add_watch(raw, directory, IN_MODIFY) < 0) die("inotify: %s", strerror(errno));
+    wait_on(BARE, raw);
+
+    make_file(OURS, "ours", directory, sizeof directory);
+    if (asyncinotify_new(ASYNCINOTIFY_INIT_DEFAULT, &inotify) ||
+        asyncinotify_add_watch(inotify, directory, IN_MODIFY, NULL)) die("%s", asyncinotify_last_error_message());
+    wait_on(OURS, asyncinotify_fd(inotify));
+
+    /* With a real-time priority the consumer runs the moment it is woken, whatever else the machine does. */
+    struct sched_param priority = { .sched_priority = 1 };
+    if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority)) note("latency: no real-time priority, figures are noisier");
+
+    int first = allowed_cpu(0), second = allowed_cpu(1);
+    if (second >= 0) measure("two CPUs", first, second, 30000, blocks);
+    else note("latency: one CPU only");
+    measure("one CPU", first, first, 0, blocks);
+    asyncinotify_close(inotify);
+    return 0;
+}
