@@ -3,6 +3,8 @@
  * A producer thread takes the time and writes to a file in a watched directory; the consumer, asleep in epoll_wait,
  * takes the time when it has the event. Blocks of samples alternate in random order. Twice: with the producer on another
  * CPU (as programs run), and with both on one CPU (no interrupt between CPUs in it: our share shows undiluted).
+ * A third reader has the raw fd inside an epoll fd of its own, and no library: what it costs the kernel that one
+ * pollable fd stands for several things.
  */
 #include "bench.h"
 #include <asyncinotify.h>
@@ -10,10 +12,10 @@
 #include <stdatomic.h>
 #include <sys/epoll.h>
 
-enum { BARE, OURS, KINDS, BLOCK = 250, MAX_BLOCKS = 512 };
+enum { BARE, NESTED, OURS, KINDS, BLOCK = 250, MAX_BLOCKS = 512 };
 
 static asyncinotify *inotify;
-static int raw, epoll_fd[KINDS], file_fd[KINDS];
+static int raw[KINDS], epoll_fd[KINDS], file_fd[KINDS];
 
 static atomic_int request;              /* the kind the consumer is about to wait for, plus one; -1: the end */
 static _Atomic double stamp;
@@ -52,7 +54,7 @@ static double sample(int kind)
     if (kind == OURS) {
         if (asyncinotify_dispatch(inotify, 0, on_event, NULL) != 1) die("dispatch: %s", asyncinotify_last_error_message());
     } else {
-        ssize_t got = read(raw, buffer, sizeof buffer);
+        ssize_t got = read(raw[kind], buffer, sizeof buffer);
         arrived = wall_ns();
         if (got <= 0 || !(((struct inotify_event *)buffer)->mask & IN_MODIFY)) die("not the event that was made");
     }
@@ -86,16 +88,23 @@ static void measure(const char *title, int cpu_of_producer, int cpu_of_consumer,
     atomic_store(&request, -1);
     pthread_join(producer, NULL);
 
+    static const char *const names[KINDS] = { "", ", raw fd inside another epoll", "" };
     size_t n = (size_t)blocks;
-    double ratio = median_ratio(block_median[OURS], block_median[BARE], n);
-    snprintf(what, sizeof what, "wake-up latency, %s: median", title);
-    row_ratio(what, median(all[OURS], n * BLOCK), median(all[BARE], n * BLOCK), ratio, 1.05);
-    double ours = quantile(all[OURS], n * BLOCK, 0.99), bare = quantile(all[BARE], n * BLOCK, 0.99);
-    snprintf(what, sizeof what, "wake-up latency, %s: 99th percentile", title);
-    row_ratio(what, ours, bare, ours / bare, 0);
-    ratio = median_ratio(block_cpu[OURS], block_cpu[BARE], n);
-    snprintf(what, sizeof what, "wake-up and one event, %s: consumer's CPU", title);
-    row_ratio(what, median(block_cpu[OURS], n), median(block_cpu[BARE], n), ratio, 0);
+    double ratio[KINDS], cpu_ratio[KINDS];
+    for (int kind = NESTED; kind < KINDS; kind++) {
+        ratio[kind] = median_ratio(block_median[kind], block_median[BARE], n);
+        cpu_ratio[kind] = median_ratio(block_cpu[kind], block_cpu[BARE], n);
+    }
+    double bare = median(all[BARE], n * BLOCK), bare_late = quantile(all[BARE], n * BLOCK, 0.99), bare_cpu = median(block_cpu[BARE], n);
+    for (int kind = KINDS; --kind >= NESTED;) {
+        snprintf(what, sizeof what, "wake-up latency, %s%s: median", title, names[kind]);
+        row_ratio(what, median(all[kind], n * BLOCK), bare, ratio[kind], kind == OURS ? 1.05 : 0);
+        double late = quantile(all[kind], n * BLOCK, 0.99);
+        snprintf(what, sizeof what, "wake-up latency, %s%s: 99th percentile", title, names[kind]);
+        row_ratio(what, late, bare_late, late / bare_late, 0);
+        snprintf(what, sizeof what, "wake-up and one event, %s%s: consumer's CPU", title, names[kind]);
+        row_ratio(what, median(block_cpu[kind], n), bare_cpu, cpu_ratio[kind], 0);
+    }
 }
 
 static void wait_on(int kind, int fd)
@@ -115,16 +124,27 @@ static void make_file(int kind, const char *directory_name, char *directory, siz
     if (file_fd[kind] < 0) die("%s: %s", path, strerror(errno));
 }
 
+static void watch_raw(int kind, const char *name)
+{
+    char directory[256];
+    make_file(kind, name, directory, sizeof directory);
+    raw[kind] = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    if (raw[kind] < 0 || inotify_add_watch(raw[kind], directory, IN_MODIFY) < 0) die("inotify: %s", strerror(errno));
+}
+
 int main(void)
 {
     char directory[256];
     int blocks = quick() ? 12 : 100;
 
     make_scratch(fast_folder());
-    make_file(BARE, "bare", directory, sizeof directory);
-    raw = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (raw < 0 || inotify_add_watch(raw, directory, IN_MODIFY) < 0) die("inotify: %s", strerror(errno));
-    wait_on(BARE, raw);
+    watch_raw(BARE, "bare");
+    wait_on(BARE, raw[BARE]);
+    watch_raw(NESTED, "nested");
+    int inner = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event once = { .events = EPOLLIN | EPOLLET };
+    if (inner < 0 || epoll_ctl(inner, EPOLL_CTL_ADD, raw[NESTED], &once)) die("epoll: %s", strerror(errno));
+    wait_on(NESTED, inner);
 
     make_file(OURS, "ours", directory, sizeof directory);
     if (asyncinotify_new(ASYNCINOTIFY_INIT_DEFAULT, &inotify) ||
