@@ -1,0 +1,338 @@
+//! What C has attached to the watches of one handle: userdata with its destroy function, and callback.
+//!
+//! No lock is held while a destroy function or a callback runs, so both may call anything on the handle.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Result;
+use super::error::Failure;
+use super::event::asyncinotify_callback;
+use super::watch::asyncinotify_destroy;
+use crate::WatchId;
+
+/// Userdata whose time has come: its destroy function runs, once, when this is dropped. Never drop one under a lock.
+pub(crate) struct Destroy {
+    destroy: unsafe extern "C" fn(*mut c_void),
+    userdata: *mut c_void,
+}
+
+impl Destroy {
+    pub(crate) fn new(destroy: asyncinotify_destroy, userdata: *mut c_void) -> Option<Destroy> {
+        destroy.map(|destroy| Destroy { destroy, userdata })
+    }
+}
+
+impl Drop for Destroy {
+    fn drop(&mut self) {
+        // SAFETY: the C program gave this function for this pointer, to be called once, from any thread.
+        unsafe { (self.destroy)(self.userdata) }
+    }
+}
+
+// SAFETY: the header says that destroy functions run on whichever thread ends the watch.
+unsafe impl Send for Destroy {}
+
+/// What an event needs of its watch; plain pointers, owned by the table.
+#[derive(Clone, Copy)]
+pub(crate) struct Attached {
+    pub(crate) userdata: *mut c_void,
+    pub(crate) callback: asyncinotify_callback,
+}
+
+impl Attached {
+    pub(crate) const NOTHING: Attached = Attached { userdata: ptr::null_mut(), callback: None };
+}
+
+struct Entry {
+    attached: Attached,
+    destroy: Option<Destroy>,
+}
+
+// SAFETY: userdata is the C program's, only handed back to it; the header says that threads may share a handle.
+unsafe impl Send for Entry {}
+
+/// The watch of the last look-up. Written by the thread whose turn it is to take events, so plain relaxed accesses do;
+/// atomics only because the compiler can't know that.
+struct LastLookup {
+    watch: AtomicU64,
+    version: AtomicU64,
+    userdata: AtomicPtr<c_void>,
+    callback: AtomicPtr<()>,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: HashMap<u64, Entry, BuildHasherDefault<IdHasher>>,
+    /// Rounds of delivery under way: while there is one, a callback may be running.
+    delivering: usize,
+    closed: bool,
+    /// Left by a close during a delivery; run when the delivery ends.
+    deferred: Vec<Destroy>,
+    /// Ended by an event that get, sync_get or get_events returned; run by the next call that takes events.
+    delivered: Vec<Destroy>,
+}
+
+pub(crate) struct Attachments {
+    inner: Mutex<Inner>,
+    /// Number of entries: no look-up at all while it is 0.
+    count: AtomicUsize,
+    /// Counts the changes; starts at 1 so that the empty `LastLookup` is never valid.
+    version: AtomicU64,
+    last: LastLookup,
+    any_delivered: AtomicBool,
+}
+
+impl Attachments {
+    pub(crate) fn new() -> Attachments {
+        Attachments {
+            inner: Mutex::default(),
+            count: AtomicUsize::new(0),
+            version: AtomicU64::new(1),
+            last: LastLookup {
+                watch: AtomicU64::new(0),
+                version: AtomicU64::new(0),
+                userdata: AtomicPtr::new(ptr::null_mut()),
+                callback: AtomicPtr::new(ptr::null_mut()),
+            },
+            any_delivered: AtomicBool::new(false),
+        }
+    }
+
+    /// Attaches userdata if `alive` says that the watch lives, and returns what it replaces.
+    /// `alive` is asked under the lock: a watch that ends at this moment is either seen as ended here, or `end` comes
+    /// later and finds the entry.
+    pub(crate) fn set_userdata(
+        &self,
+        watch: WatchId,
+        userdata: *mut c_void,
+        destroy: asyncinotify_destroy,
+        alive: impl FnOnce() -> Result<()>,
+    ) -> Result<Option<Destroy>> {
+        self.change(watch, alive, |entry| {
+            entry.attached.userdata = userdata;
+            std::mem::replace(&mut entry.destroy, Destroy::new(destroy, userdata))
+        })
+    }
+
+    pub(crate) fn set_callback(
+        &self,
+        watch: WatchId,
+        callback: asyncinotify_callback,
+        alive: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        self.change(watch, alive, |entry| entry.attached.callback = callback)
+    }
+
+    fn change<T>(
+        &self,
+        watch: WatchId,
+        alive: impl FnOnce() -> Result<()>,
+        change: impl FnOnce(&mut Entry) -> T,
+    ) -> Result<T> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(Failure::cancelled());
+        }
+        alive()?;
+        let id = watch.as_raw();
+        let entry = inner.entries.entry(id).or_insert(Entry { attached: Attached::NOTHING, destroy: None });
+        let result = change(entry);
+        if entry.attached.userdata.is_null() && entry.attached.callback.is_none() && entry.destroy.is_none() {
+            inner.entries.remove(&id);
+        }
+        self.changed(&inner);
+        Ok(result)
+    }
+
+    pub(crate) fn userdata(&self, watch: WatchId) -> *mut c_void {
+        self.lock().entries.get(&watch.as_raw()).map_or(ptr::null_mut(), |entry| entry.attached.userdata)
+    }
+
+    /// What is attached to the watch of an event. Only for the thread whose turn it is.
+    #[inline]
+    pub(crate) fn of(&self, watch: WatchId) -> Attached {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return Attached::NOTHING;
+        }
+        let version = self.version.load(Ordering::Acquire);
+        let last = &self.last;
+        if last.watch.load(Ordering::Relaxed) == watch.as_raw() && last.version.load(Ordering::Relaxed) == version {
+            let callback = last.callback.load(Ordering::Relaxed);
+            return Attached {
+                userdata: last.userdata.load(Ordering::Relaxed),
+                // SAFETY: stored by `look_up` from a value of this very type; None and null are the same bits.
+                callback: unsafe { std::mem::transmute::<*mut (), asyncinotify_callback>(callback) },
+            };
+        }
+        self.look_up(watch)
+    }
+
+    fn look_up(&self, watch: WatchId) -> Attached {
+        let inner = self.lock();
+        let attached = inner.entries.get(&watch.as_raw()).map_or(Attached::NOTHING, |entry| entry.attached);
+        let last = &self.last;
+        last.watch.store(watch.as_raw(), Ordering::Relaxed);
+        last.version.store(self.version.load(Ordering::Relaxed), Ordering::Relaxed);
+        last.userdata.store(attached.userdata, Ordering::Relaxed);
+        // Function pointers and data pointers have the same size wherever inotify exists.
+        let callback = attached.callback.map_or(ptr::null_mut(), |callback| callback as *mut ());
+        last.callback.store(callback, Ordering::Relaxed);
+        attached
+    }
+
+    /// The watch has ended with the event just taken: takes its entry out.
+    pub(crate) fn end(&self, watch: WatchId) -> (Attached, Option<Destroy>) {
+        let mut inner = self.lock();
+        let entry = inner.entries.remove(&watch.as_raw());
+        self.changed(&inner);
+        entry.map_or((Attached::NOTHING, None), |entry| (entry.attached, entry.destroy))
+    }
+
+    /// The event that ended a watch is being returned: its userdata lives until the next call that takes events.
+    pub(crate) fn keep_until_next_take(&self, destroy: Destroy) {
+        let mut inner = self.lock();
+        if !inner.closed {
+            inner.delivered.push(destroy);
+            self.any_delivered.store(true, Ordering::Release);
+        } else if inner.delivering > 0 {
+            inner.deferred.push(destroy);
+        } else {
+            drop(inner);
+            drop(destroy);
+        }
+    }
+
+    /// Runs what `keep_until_next_take` kept. Only for the thread whose turn it is.
+    #[inline]
+    pub(crate) fn run_delivered(&self) {
+        if self.any_delivered.load(Ordering::Acquire) {
+            self.run_delivered_now();
+        }
+    }
+
+    #[cold]
+    fn run_delivered_now(&self) {
+        let mut inner = self.lock();
+        // Inside a callback, which may be using the very same userdata: later.
+        if inner.delivering == 0 {
+            let delivered = std::mem::take(&mut inner.delivered);
+            self.any_delivered.store(false, Ordering::Relaxed);
+            drop(inner);
+            drop(delivered);
+        }
+    }
+
+    /// A round of delivery: from here on callbacks may be running.
+    pub(crate) fn begin_delivery(&self) -> Delivery<'_> {
+        self.lock().delivering += 1;
+        Delivery(self)
+    }
+
+    /// The handle was closed: everything is destroyed, now, or when the callback that is running has returned.
+    pub(crate) fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        let entries = std::mem::take(&mut inner.entries);
+        let mut ended = std::mem::take(&mut inner.delivered);
+        ended.extend(entries.into_values().filter_map(|entry| entry.destroy));
+        self.changed(&inner);
+        if inner.delivering > 0 {
+            inner.deferred.extend(ended);
+        } else {
+            drop(inner);
+            drop(ended);
+        }
+    }
+
+    fn changed(&self, inner: &Inner) {
+        self.count.store(inner.entries.len(), Ordering::Release);
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends its round of delivery when dropped, and runs what a close left behind for it.
+pub(crate) struct Delivery<'a>(&'a Attachments);
+
+impl Delivery<'_> {
+    /// The callback for the event that ended a watch has returned. In a callback's own delivery it waits for that one.
+    pub(crate) fn finish(&self, destroy: Destroy) {
+        let mut inner = self.0.lock();
+        if inner.delivering > 1 {
+            inner.deferred.push(destroy);
+        } else {
+            drop(inner);
+            drop(destroy);
+        }
+    }
+}
+
+impl Drop for Delivery<'_> {
+    fn drop(&mut self) {
+        let deferred = {
+            let mut inner = self.0.lock();
+            inner.delivering -= 1;
+            if inner.delivering == 0 { std::mem::take(&mut inner.deferred) } else { Vec::new() }
+        };
+        drop(deferred);
+    }
+}
+
+/// Userdata of filters whose tree has ended. The core drops a filter wherever it is then; the destroy function runs when
+/// the call that was under way is about to leave, and no lock is held.
+#[derive(Default)]
+pub(crate) struct Retired {
+    any: AtomicBool,
+    list: Mutex<Vec<Destroy>>,
+}
+
+impl Retired {
+    pub(crate) fn push(&self, destroy: Destroy) {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).push(destroy);
+        self.any.store(true, Ordering::Release);
+    }
+
+    #[inline]
+    pub(crate) fn run(&self) {
+        if self.any.load(Ordering::Relaxed) {
+            self.run_now();
+        }
+    }
+
+    #[cold]
+    fn run_now(&self) {
+        self.any.store(false, Ordering::Relaxed);
+        let list = std::mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(list);
+    }
+}
+
+/// IDs count up, so one multiplication spreads them well enough.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The high half back into the low one: the hash map picks its bucket by the low bits and its tag by the high.
+        let product = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+}

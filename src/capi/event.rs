@@ -1,0 +1,683 @@
+//! EVENTS  (Python: Event, Inotify.get(), Inotify.sync_get(), iteration)
+//!
+//! Take events one by one (asyncinotify_get()), many at once (asyncinotify_get_events()), or by callback
+//! (asyncinotify_dispatch()) when the pollable descriptor is readable; or wait for them here (asyncinotify_sync_get(),
+//! asyncinotify_run()). All of these may be mixed. Order is the kernel's.
+//!
+//! Inside a callback more events may be taken from the same handle; that ends the life of the strings of the callback's own
+//! event. An event's userdata lives as long as its watch; that of an event which ended its watch until the next call that
+//! takes events, in a callback until that has returned.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use libc::size_t;
+
+use super::Result;
+use super::attachments::{Attached, Delivery, Destroy};
+use super::error::Failure;
+use super::inotify::{Call, asyncinotify, on_handle};
+use super::panic::boundary;
+use super::pointer::{array, input, output};
+use super::watch::asyncinotify_watch;
+use crate::{Deadline, Event, EventFlags, SyncTimeout, Turn, WatchId};
+
+/// In `flags`: not from the kernel. A scan has found this, and it is reported as its appearing would have been.
+pub const ASYNCINOTIFY_EVENT_SYNTHETIC: u32 = 0x1;
+/// In `flags`: a list of all that is in a tree begins. Mask 0, `path` is the tree's root.
+pub const ASYNCINOTIFY_EVENT_SYNC_BEGIN: u32 = 0x2;
+/// In `flags`: from here on the tree is whole. Mask 0, `path` is the tree's root.
+pub const ASYNCINOTIFY_EVENT_SYNC_END: u32 = 0x4;
+/// In `flags`: a directory can't be watched. `error` says why, `path` which; mask ISDIR, wd -1.
+pub const ASYNCINOTIFY_EVENT_ERROR: u32 = 0x8;
+
+/// An event. The library fills it; it may be copied as a struct, but see asyncinotify_event_dup() for what it points to.
+#[repr(C)]
+pub struct asyncinotify_event {
+    /// The watch, 0 if there is none: for Q_OVERFLOW, and for the IGNORED after a spent ONESHOT. Python: Event.watch
+    pub watch: asyncinotify_watch,
+    /// The kernel's watch descriptor, -1 if there is none.
+    pub wd: i32,
+    /// What has happened: one of the event bits, perhaps with ISDIR. Python: Event.mask
+    pub mask: u32,
+    /// The same number in both halves of a rename, otherwise 0. Python: Event.cookie
+    pub cookie: u32,
+    /// ASYNCINOTIFY_EVENT_* bits; 0 for an event as the kernel reported it.
+    pub flags: u32,
+    /// A positive errno with ASYNCINOTIFY_EVENT_ERROR, otherwise 0.
+    pub error: i32,
+    /// Always 0.
+    pub reserved0: u32,
+    /// The entry's name in the watched directory; NULL if the event is about the watch itself. Bytes, NUL-terminated, in no
+    /// particular encoding, as are the other strings. Python: Event.name
+    pub name: *const c_char,
+    /// Length of `name` in bytes, without its NUL.
+    pub name_len: size_t,
+    /// The full path as it was when the event happened, beginning with the path given when the watch was added; NULL if
+    /// there is no watch. Python: Event.path
+    pub path: *const c_char,
+    /// Length of `path` in bytes, without its NUL.
+    pub path_len: size_t,
+    /// With MOVED_TO: the full path that it came from, if this handle has seen the MOVED_FROM with the same cookie.
+    /// Otherwise NULL.
+    pub moved_from: *const c_char,
+    /// Length of `moved_from` in bytes, without its NUL.
+    pub moved_from_len: size_t,
+    /// What asyncinotify_watch_set_userdata() attached to the watch, or NULL.
+    pub userdata: *mut c_void,
+    /// Always 0.
+    pub reserved: [u64; 4],
+}
+
+/// Gets an event, by asyncinotify_dispatch() or asyncinotify_run().
+///
+/// @param self      the handle; it may be used, and closed
+/// @param event     lives until the callback returns; its strings until then or until events are taken in the callback
+/// @param userdata  the watch's for a watch's own callback, otherwise what was given to dispatch or run
+///
+/// @return 0 to go on; anything else stops the call after this event. Prefer positive numbers: asyncinotify_run() returns
+///   it as it is
+pub type asyncinotify_callback = Option<
+    unsafe extern "C" fn(
+        self_: *mut asyncinotify,
+        event: *const asyncinotify_event,
+        userdata: *mut c_void,
+    ) -> c_int,
+>;
+
+/// This thread's turn to take events from a handle.
+struct Consumer<'a> {
+    call: &'a Call,
+    turn: Turn<'a>,
+}
+
+/// What an event that was taken needs beside its struct.
+struct Taken {
+    attached: Attached,
+    /// The event ended its watch.
+    ended: Option<Destroy>,
+}
+
+/// How a round of callbacks ended.
+enum End {
+    Empty,
+    Enough,
+    /// A callback returned this.
+    Stopped(c_int),
+    Woken,
+    Closed,
+}
+
+impl<'a> Consumer<'a> {
+    #[inline]
+    fn begin(call: &'a Call) -> Result<Self> {
+        let turn = call.inotify.turn()?;
+        call.attachments.run_delivered();
+        Ok(Consumer { call, turn })
+    }
+
+    /// Begins a call that returns events: those of earlier calls are recycled, a wake is done with.
+    #[inline]
+    fn begin_without_waiting(call: &'a Call) -> Result<Self> {
+        let mut consumer = Consumer::begin(call)?;
+        consumer.turn.recycle();
+        consumer.turn.clear_wake();
+        Ok(consumer)
+    }
+
+    /// Takes the next event into `out`, if there is one.
+    #[inline]
+    fn take(&mut self, out: *mut asyncinotify_event) -> Result<Option<Taken>> {
+        let Some((watch, last)) = self.turn.take(|event| {
+            // SAFETY: `out` is a place for one event, by the check of whoever calls this.
+            unsafe { out.write(to_c(event)) };
+            (event.watch, event.last)
+        })?
+        else {
+            return Ok(None);
+        };
+        let taken = match watch {
+            Some(watch) if last => self.end(watch),
+            Some(watch) => Taken { attached: self.call.attachments.of(watch), ended: None },
+            None => Taken { attached: Attached::NOTHING, ended: None },
+        };
+        // SAFETY: written in full just now.
+        unsafe { (*out).userdata = taken.attached.userdata };
+        // A close in another thread has perhaps taken the userdata away before it was looked up: then there is no event.
+        if self.call.is_open() { Ok(Some(taken)) } else { Err(self.abandon(taken)) }
+    }
+
+    #[cold]
+    fn end(&self, watch: WatchId) -> Taken {
+        let (attached, ended) = self.call.attachments.end(watch);
+        Taken { attached, ended }
+    }
+
+    #[cold]
+    fn abandon(&self, taken: Taken) -> Failure {
+        self.hand_out(taken);
+        Failure::cancelled()
+    }
+
+    /// The event is being returned to C: what it ended lives until the next call that takes events.
+    #[inline]
+    fn hand_out(&self, taken: Taken) {
+        if let Some(ended) = taken.ended {
+            self.call.attachments.keep_until_next_take(ended);
+        }
+    }
+
+    /// As `take`, for an event that is returned to C: how many there were.
+    #[inline]
+    fn take_one(&mut self, out: *mut asyncinotify_event) -> Result<c_int> {
+        match self.take(out)? {
+            Some(taken) => {
+                self.hand_out(taken);
+                Ok(1)
+            }
+            None => Ok(0),
+        }
+    }
+
+    /// Calls back for what is there now, at most `max` events. Returns how many were delivered, and why no more.
+    fn deliver(&mut self, max: usize, wakes: bool, callback: asyncinotify_callback, userdata: *mut c_void) -> (usize, Result<End>) {
+        let delivery = self.call.attachments.begin_delivery();
+        let mut count = 0;
+        let end = loop {
+            if count == max {
+                break Ok(End::Enough);
+            }
+            if wakes && self.turn.clear_wake() {
+                break Ok(End::Woken);
+            }
+            self.turn.recycle();
+            let mut event = MaybeUninit::uninit();
+            let taken = match self.take(event.as_mut_ptr()) {
+                Ok(Some(taken)) => taken,
+                Ok(None) => break Ok(End::Empty),
+                Err(failure) => break Err(failure),
+            };
+            count += 1;
+            let stop = self.call_back(event.as_ptr(), taken, &delivery, callback, userdata);
+            if !self.call.is_open() {
+                break Ok(End::Closed);
+            }
+            if stop != 0 {
+                break Ok(End::Stopped(stop));
+            }
+        };
+        (count, end)
+    }
+
+    /// A watch's own callback if it has one, else the general one, else nobody.
+    #[inline]
+    fn call_back(
+        &self,
+        event: *const asyncinotify_event,
+        taken: Taken,
+        delivery: &Delivery<'_>,
+        callback: asyncinotify_callback,
+        userdata: *mut c_void,
+    ) -> c_int {
+        let (callback, userdata) = match taken.attached.callback {
+            Some(own) => (Some(own), taken.attached.userdata),
+            None => (callback, userdata),
+        };
+        let stop = match callback {
+            // SAFETY: the C program gave this function for this purpose; the event is filled and lives until it returns.
+            Some(callback) => unsafe { callback(self.call.handle(), event, userdata) },
+            None => 0,
+        };
+        if let Some(ended) = taken.ended {
+            delivery.finish(ended);
+        }
+        stop
+    }
+
+    /// How long a wait may last that begins now; an error where it must not even begin.
+    fn deadline(&self) -> Result<Deadline> {
+        match self.call.inotify.sync_timeout() {
+            SyncTimeout::Disabled if self.call.blocking => Ok(Deadline::after(SyncTimeout::Infinite)),
+            SyncTimeout::Disabled => Err(Failure::plain(
+                libc::EAGAIN,
+                "no event now, and the instance is non-blocking with no sync_timeout set",
+            )),
+            timeout => Ok(Deadline::after(timeout)),
+        }
+    }
+}
+
+fn woken() -> Failure {
+    Failure::plain(libc::EINTR, "interrupted by asyncinotify_wake()")
+}
+
+#[inline]
+fn to_c(event: &Event<'_>) -> asyncinotify_event {
+    let (path, path_len) = string(event.path);
+    let (name, name_len) = string(event.name);
+    let (moved_from, moved_from_len) = string(event.moved_from);
+    asyncinotify_event {
+        watch: event.watch.map_or(0, WatchId::as_raw),
+        wd: event.wd,
+        mask: event.mask.bits(),
+        cookie: event.cookie,
+        flags: event.flags.bits(),
+        error: event.error,
+        reserved0: 0,
+        name,
+        name_len,
+        path,
+        path_len,
+        moved_from,
+        moved_from_len,
+        userdata: ptr::null_mut(),
+        reserved: [0; 4],
+    }
+}
+
+#[inline]
+fn string(text: Option<&CStr>) -> (*const c_char, usize) {
+    text.map_or((ptr::null(), 0), |text| (text.as_ptr(), text.count_bytes()))
+}
+
+/// Takes the next event that is there now.
+///
+/// @param self  open handle
+/// @param out   gets the event when 1 is returned
+///
+/// @return 1: an event; 0: nothing more now; or
+///   -EINVAL  `self` is not an open handle, or `out` is NULL
+///   -EBUSY   another thread is taking events from this handle
+///   -ENOMEM  no memory, for a path say; nothing is lost, and it may be tried again
+///
+/// What the event points to belongs to the library and lives until the next call that takes events, or the close.
+/// Never blocks, even on a blocking instance, and works at most about 10 ms on a scan before it returns 0 with the pollable
+/// descriptor still readable. Any thread, one at a time.
+/// Python: Inotify.get(), once the loop says that there is something
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn asyncinotify_get(self_: *mut asyncinotify, out: *mut asyncinotify_event) -> c_int {
+    on_handle("asyncinotify_get", self_, |call| {
+        // SAFETY: the header asks for a place for one event.
+        let out = unsafe { output(out, "out") }?;
+        Consumer::begin_without_waiting(call)?.take_one(out.place(0))
+    })
+}
+
+/// Takes the next event and waits for it if need be, as long as asyncinotify_set_sync_timeout() says.
+///
+/// @param self  open handle
+/// @param out   gets the event when 1 is returned
+///
+/// @return 1: an event; 0: the time is over; or
+///   -EINVAL     `self` is not an open handle, or `out` is NULL
+///   -EAGAIN     nothing now, the instance is non-blocking and has no time-out (ASYNCINOTIFY_TIMEOUT_DISABLED)
+///   -EBUSY      another thread is taking events from this handle
+///   -ECANCELED  the handle was closed, by another thread, while this one waited
+///   -EINTR      asyncinotify_wake() was called, before or during the wait, or a signal handler ran during the wait
+///   -ENOMEM     no memory, for a path say; nothing is lost, and it may be tried again
+///
+/// What the event points to belongs to the library and lives until the next call that takes events, or the close.
+/// Blocks for up to the time-out. Any thread, one at a time.
+/// Python: Inotify.sync_get()
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn asyncinotify_sync_get(self_: *mut asyncinotify, out: *mut asyncinotify_event) -> c_int {
+    on_handle("asyncinotify_sync_get", self_, |call| {
+        // SAFETY: the header asks for a place for one event.
+        let out = unsafe { output(out, "out") }?;
+        let mut consumer = Consumer::begin(call)?;
+        consumer.turn.recycle();
+        let mut deadline = None;
+        loop {
+            if consumer.turn.clear_wake() {
+                return Err(woken());
+            }
+            if consumer.take_one(out.place(0))? == 1 {
+                return Ok(1);
+            }
+            // Made when it is needed: an event that is there costs no look at the clock.
+            let deadline = match deadline {
+                Some(deadline) => deadline,
+                None => *deadline.insert(consumer.deadline()?),
+            };
+            if !consumer.turn.wait(deadline)? {
+                return Ok(0);
+            }
+        }
+    })
+}
+
+/// Takes as many events as are there now, up to `max`: the quick way for other languages, one crossing for many events.
+///
+/// @param self  open handle
+/// @param out   gets the events
+/// @param max   room in `out`, in events; at least 1
+///
+/// @return how many events, 0 if there is none now; or
+///   -EINVAL  `self` is not an open handle, `out` is NULL, or `max` is 0
+///   -EBUSY   another thread is taking events from this handle
+///   -ENOMEM  no memory, for a path say, before there was any event; nothing is lost, and it may be tried again
+///
+/// What the events point to belongs to the library and lives, for all of them, until the next call that takes events, or
+/// the close. When it returns `max`, the pollable descriptor stays readable if there are more, and an edge-triggered
+/// waiter gets a new edge.
+/// Never blocks, and works at most about 10 ms on a scan. Any thread, one at a time.
+/// Python: what Inotify.get() reads at once and keeps
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn asyncinotify_get_events(
+    self_: *mut asyncinotify,
+    out: *mut asyncinotify_event,
+    max: size_t,
+) -> isize {
+    on_handle("asyncinotify_get_events", self_, |call| {
+        if max == 0 {
+            return Err(Failure::argument("max", "is 0"));
+        }
+        // SAFETY: the header asks for room for `max` events.
+        let out = unsafe { array(out, max, "out") }?;
+        let mut consumer = Consumer::begin_without_waiting(call)?;
+        for count in 0..max {
+            match consumer.take_one(out.place(count)) {
+                Ok(1) => {}
+                // What was taken already is not lost to an error; the next call meets it again.
+                Err(failure) if count == 0 || !call.is_open() => return Err(failure),
+                _ => return Ok(count as isize),
+            }
+        }
+        consumer.turn.stop_early()?;
+        Ok(max as isize)
+    })
+}
+
+/// Gives a watch its own callback, which asyncinotify_dispatch() and asyncinotify_run() call for its events instead of the
+/// one they were given. It is called with the watch's userdata.
+///
+/// @param self      open handle
+/// @param watch     the watch, plain or recursive
+/// @param callback  NULL takes it away
+///
+/// @return 0; or
+///   -EINVAL  `self` is not an open handle
+///   -ENOENT  no watch of this handle, or one that has ended
+///
+/// Never blocks, any thread; from the next event on.
+/// Python: has none
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn asyncinotify_watch_set_callback(
+    self_: *mut asyncinotify,
+    watch: asyncinotify_watch,
+    callback: asyncinotify_callback,
+) -> c_int {
+    on_handle("asyncinotify_watch_set_callback", self_, |call| {
+        let watch = WatchId::from_raw(watch);
+        let alive = || Ok(call.inotify.watch_is_active(watch).map(drop)?);
+        call.attachments.set_callback(watch, callback, alive)?;
+        Ok(0)
+    })
+}
+
+/// Calls back for the events that are there now: a watch's own callback if it has one, else `callback`.
+///
+/// A callback that returns anything but 0 stops it after its event. What was not delivered stays queued, the pollable
+/// descriptor says so, and an edge-triggered waiter gets a new edge. A callback may close the handle: then this returns
+/// too, and the handle must not be used any more.
+///
+/// @param self      open handle
+/// @param max       call back for at most this many events, so that other sources of the event loop get their turn; 0: until
+///                  none is left
+/// @param callback  for events of watches without a callback; NULL: such events are taken and dropped
+/// @param userdata  passed to `callback`
+///
+/// @return how many events were delivered, that of a callback which stopped or closed included; or
+///   -EINVAL  `self` is not an open handle
+///   -EBUSY   another thread is taking events from this handle
+///   -ENOMEM  no memory, for a path say, before there was any event; nothing is lost, and it may be tried again
+///
+/// Never blocks, and works at most about 10 ms on a scan; the callbacks' own time comes on top. Any thread, one at a time.
+/// Python: `async for event in inotify`, as far as it goes without waiting
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn asyncinotify_dispatch(
+    self_: *mut asyncinotify,
+    max: size_t,
+    callback: asyncinotify_callback,
+    userdata: *mut c_void,
+) -> isize {
+    on_handle("asyncinotify_dispatch", self_, |call| {
+        let mut consumer = Consumer::begin_without_waiting(call)?;
+        let max = if max == 0 { usize::MAX } else { max };
+        match consumer.deliver(max, false, callback, userdata) {
+            // What was delivered already is told; the next call meets the error again.
+            (0, Err(failure)) => Err(failure),
+            (count, Err(_) | Ok(End::Empty | End::Closed)) => Ok(count as isize),
+            (count, Ok(End::Enough | End::Stopped(_) | End::Woken)) => {
+                consumer.turn.stop_early()?;
+                Ok(count as isize)
+            }
+        }
+    })
+}
+
+/// Waits for events and calls back for them, as asyncinotify_dispatch() does, until something ends it.
+///
+/// @param self      open handle
+/// @param callback  for events of watches without a callback; NULL: such events are taken and dropped
+/// @param userdata  passed to `callback`
+///
+/// @return 0: no event came for as long as asyncinotify_set_sync_timeout() says; what a callback returned, if that was not
+///   0; or
+///   -EINVAL     `self` is not an open handle
+///   -EAGAIN     nothing more now, the instance is non-blocking and has no time-out (ASYNCINOTIFY_TIMEOUT_DISABLED)
+///   -EBUSY      another thread is taking events from this handle
+///   -ECANCELED  the handle was closed, by a callback or another thread
+///   -EINTR      asyncinotify_wake() was called, before or meanwhile, or a signal handler ran during the wait
+///   -ENOMEM     no memory, for a path say; nothing is lost, and it may be tried again
+///
+/// Blocks until one of these. Any thread, one at a time.
+/// Python: `for event in inotify`
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn asyncinotify_run(
+    self_: *mut asyncinotify,
+    callback: asyncinotify_callback,
+    userdata: *mut c_void,
+) -> c_int {
+    on_handle("asyncinotify_run", self_, |call| {
+        let mut consumer = Consumer::begin(call)?;
+        let mut deadline = None;
+        loop {
+            let (count, end) = consumer.deliver(usize::MAX, true, callback, userdata);
+            match end? {
+                End::Empty => {}
+                End::Closed => return Err(Failure::cancelled()),
+                End::Woken => {
+                    consumer.turn.stop_early()?;
+                    return Err(woken());
+                }
+                End::Enough => {}
+                End::Stopped(value) => {
+                    consumer.turn.stop_early()?;
+                    return Ok(value);
+                }
+            }
+            // The time begins anew with each event.
+            let until = match deadline {
+                Some(until) if count == 0 => until,
+                _ => *deadline.insert(consumer.deadline()?),
+            };
+            if !consumer.turn.wait(until)? {
+                return Ok(0);
+            }
+        }
+    })
+}
+
+/// Copies an event with all its strings into memory of its own, which outlives the original, its watch and its handle.
+/// `userdata` is copied as a pointer.
+///
+/// @param event  an event whose strings are valid: in a callback, or before the next call that takes events
+/// @param out    gets the copy; free it with asyncinotify_event_free()
+///
+/// @return 0; or
+///   -EINVAL  `event` or `out` is NULL
+///   -ENOMEM  no memory
+///
+/// One allocation. Never blocks, any thread.
+/// Python: keeping a reference to an Event
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn asyncinotify_event_dup(
+    event: *const asyncinotify_event,
+    out: *mut *mut asyncinotify_event,
+) -> c_int {
+    boundary("asyncinotify_event_dup", || {
+        // SAFETY: the header asks for an event with valid strings, and for a place for one pointer.
+        let (event, out) = unsafe { (input(event, "event")?, output(out, "out")?) };
+        // SAFETY: the same.
+        out.put_first(unsafe { copy(event) }?);
+        Ok(0)
+    })
+}
+
+/// Frees a copy that asyncinotify_event_dup() made.
+///
+/// @param event  the copy, or NULL, which does nothing. Not the events that other functions fill
+///
+/// Never blocks, any thread.
+/// Python: dropping the last reference to an Event
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn asyncinotify_event_free(event: *mut asyncinotify_event) {
+    // SAFETY: NULL, or from the malloc in `copy` by the header's demand.
+    unsafe { libc::free(event.cast()) }
+}
+
+/// One block: the struct, path, moved_from, and the name if it is not the tail of the path.
+///
+/// # Safety
+/// The event's strings are valid for their lengths.
+unsafe fn copy(event: &asyncinotify_event) -> Result<*mut asyncinotify_event> {
+    let name_offset = (event.name.addr()).wrapping_sub(event.path.addr());
+    let name_in_path = !event.path.is_null()
+        && !event.name.is_null()
+        && name_offset.checked_add(event.name_len) == Some(event.path_len);
+    let own_name = if name_in_path { ptr::null() } else { event.name };
+
+    let room = |text: *const c_char, len: usize| if text.is_null() { Some(0) } else { len.checked_add(1) };
+    let size = room(event.path, event.path_len)
+        .and_then(|size| size.checked_add(room(event.moved_from, event.moved_from_len)?))
+        .and_then(|size| size.checked_add(room(own_name, event.name_len)?))
+        .and_then(|size| size.checked_add(size_of::<asyncinotify_event>()));
+    // SAFETY: malloc takes any size. It is used because the block is freed without its size being known.
+    let block: *mut asyncinotify_event = size.map_or(ptr::null_mut(), |size| unsafe { libc::malloc(size) }).cast();
+    if block.is_null() {
+        return Err(Failure::plain(libc::ENOMEM, "no memory for a copy of the event"));
+    }
+    // SAFETY: the block has the struct's size, and malloc aligns for everything in it; strings go behind it.
+    let mut free = unsafe {
+        block.copy_from_nonoverlapping(event, 1);
+        block.add(1).cast::<c_char>()
+    };
+    let mut append = |text: *const c_char, len: usize| {
+        if text.is_null() {
+            return ptr::null();
+        }
+        let place = free;
+        // SAFETY: `size` has counted these len + 1 bytes; the source is valid for len by the caller's promise.
+        unsafe {
+            place.copy_from_nonoverlapping(text, len);
+            *place.add(len) = 0;
+            free = place.add(len + 1);
+        }
+        place.cast_const()
+    };
+    let path = append(event.path, event.path_len);
+    let moved_from = append(event.moved_from, event.moved_from_len);
+    let name = match name_in_path {
+        true => path.wrapping_add(name_offset),
+        false => append(event.name, event.name_len),
+    };
+    // SAFETY: the struct at the block's start was initialised above.
+    unsafe {
+        (*block).path = path;
+        (*block).moved_from = moved_from;
+        (*block).name = name;
+    }
+    Ok(block)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_the_cores() {
+        assert_eq!(ASYNCINOTIFY_EVENT_SYNTHETIC, EventFlags::SYNTHETIC.bits());
+        assert_eq!(ASYNCINOTIFY_EVENT_SYNC_BEGIN, EventFlags::SYNC_BEGIN.bits());
+        assert_eq!(ASYNCINOTIFY_EVENT_SYNC_END, EventFlags::SYNC_END.bits());
+        assert_eq!(ASYNCINOTIFY_EVENT_ERROR, EventFlags::ERROR.bits());
+    }
+
+    fn event(path: Option<&CStr>, name: Option<&CStr>, moved_from: Option<&CStr>) -> asyncinotify_event {
+        to_c(&Event {
+            watch: Some(WatchId::from_raw(7)),
+            wd: 3,
+            mask: crate::Mask::CREATE,
+            cookie: 9,
+            flags: EventFlags::SYNTHETIC,
+            error: 0,
+            path,
+            name,
+            moved_from,
+            last: false,
+        })
+    }
+
+    /// What a copy says, and whether its name lies in its path.
+    fn copied(event: &asyncinotify_event) -> ([Option<Vec<u8>>; 3], bool) {
+        let mut out = ptr::null_mut();
+        // SAFETY: the event's strings are static, `out` is a place for a pointer.
+        assert_eq!(unsafe { asyncinotify_event_dup(event, &mut out) }, 0);
+        // SAFETY: just filled by the call that succeeded.
+        let copy = unsafe { &*out };
+        assert_eq!((copy.watch, copy.wd, copy.mask, copy.cookie, copy.flags), (7, 3, 0x100, 9, 1));
+        let texts = [(copy.path, copy.path_len), (copy.name, copy.name_len), (copy.moved_from, copy.moved_from_len)];
+        let texts = texts.map(|(text, len)| {
+            // SAFETY: a string of the copy, NUL-terminated.
+            let text = (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes().to_vec());
+            assert_eq!(text.as_ref().map_or(0, Vec::len), len);
+            text
+        });
+        let inside = copy.path_len > 0 && (copy.path.addr()..copy.path.addr() + copy.path_len).contains(&copy.name.addr());
+        // SAFETY: from event_dup, freed once; and NULL.
+        unsafe {
+            asyncinotify_event_free(out);
+            asyncinotify_event_free(ptr::null_mut());
+        }
+        (texts, inside)
+    }
+
+    #[test]
+    fn a_copy_has_all_strings() {
+        let path = c"/tmp/a/name";
+        let name = Some(&path[7..]);
+        let some = |text: &str| Some(text.as_bytes().to_vec());
+        assert_eq!(copied(&event(Some(path), name, None)), ([some("/tmp/a/name"), some("name"), None], true));
+        assert_eq!(
+            copied(&event(Some(path), name, Some(c"old"))),
+            ([some("/tmp/a/name"), some("name"), some("old")], true)
+        );
+        assert_eq!(copied(&event(Some(path), None, None)), ([some("/tmp/a/name"), None, None], false));
+        assert_eq!(copied(&event(None, Some(c"name"), None)), ([None, some("name"), None], false));
+        assert_eq!(copied(&event(Some(path), Some(c"name"), None)), ([some("/tmp/a/name"), some("name"), None], false));
+        assert_eq!(copied(&event(None, None, None)), ([None, None, None], false));
+        assert_eq!(copied(&event(Some(c""), Some(c""), None)), ([some(""), some(""), None], false));
+    }
+
+    #[test]
+    fn a_copy_of_nothing_is_refused() {
+        let mut out = ptr::null_mut();
+        // SAFETY: NULL is allowed and refused.
+        unsafe {
+            assert_eq!(asyncinotify_event_dup(ptr::null(), &mut out), -libc::EINVAL);
+            assert_eq!(asyncinotify_event_dup(&event(None, None, None), ptr::null_mut()), -libc::EINVAL);
+        }
+        assert!(out.is_null());
+    }
+}

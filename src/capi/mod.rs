@@ -1,0 +1,78 @@
+//! libasyncinotify: inotify(7) for C, C++ and every event loop.
+//!
+//! An instance watches files, directories and whole trees, and hands out events with full paths. It has one pollable file
+//! descriptor, `asyncinotify_fd()`, for poll(2), select(2), epoll(7), io_uring and every event loop built on them; or it
+//! waits by itself with `asyncinotify_sync_get()` and `asyncinotify_run()`. Nothing runs in the background: no thread, no
+//! timer, no signal handler.
+//!
+//! EXAMPLE
+//!
+//!     #include <asyncinotify.h>
+//!     #include <stdio.h>
+//!
+//!     static int print(asyncinotify *self, const asyncinotify_event *event, void *userdata)
+//!     {
+//!         char mask[128];
+//!         (void)self, (void)userdata;
+//!         asyncinotify_mask_format(event->mask, mask, sizeof mask);
+//!         return printf("%s %s\n", mask, event->path ? event->path : "-") < 0;
+//!     }
+//!
+//!     int main(void)
+//!     {
+//!         asyncinotify *self = NULL;
+//!         if (asyncinotify_new(ASYNCINOTIFY_INIT_CLOEXEC, &self) < 0 ||
+//!             asyncinotify_add_watch(self, ".", ASYNCINOTIFY_ALL, NULL) < 0 ||
+//!             asyncinotify_run(self, print, NULL) < 0)
+//!             fprintf(stderr, "%s\n", asyncinotify_last_error_message());
+//!         asyncinotify_close(self);
+//!         return 1;
+//!     }
+//!
+//!     cc watch.c $(pkg-config --cflags --libs asyncinotify)
+//!
+//! ERRORS
+//!   A function that can fail returns an int, or an intptr_t where it counts: 0 or a count for success, a negative errno
+//!   for failure. asyncinotify_strerror() has a text for each, asyncinotify_last_error_message() the whole story. errno
+//!   itself means nothing after a call. NULL and nonsense are answered with -EINVAL, a stale or foreign watch with
+//!   -ENOENT. Two errors are possible everywhere and not repeated below:
+//!     -ECANCELED        another thread closed the handle while the call was under way
+//!     -ENOTRECOVERABLE  a bug in the library; the message has the details, please report it
+//!   Output parameters are written on success only.
+//!
+//! HANDLES
+//!   An `asyncinotify *` is a token that is looked up in each call, not an address: it can't be dereferenced, and NULL, a
+//!   closed handle and garbage are recognised and answered with -EINVAL. An `asyncinotify_watch` is a number: 0 is never
+//!   one, and none is used twice in the life of a process, over all instances. Both may outlive what they stood for.
+//!
+//! LIFETIMES
+//!   What an event points to (name, path, moved_from) belongs to the library and lives until the next call that takes
+//!   events from the handle, or its close; in a callback until it returns, unless it takes events itself.
+//!   asyncinotify_event_dup() makes a copy that outlives both. Strings given to the library are copied.
+//!
+//! THREADS
+//!   Any function may be called on a handle from any thread at any time, closing included. One thread at a time takes
+//!   events (get, sync_get, get_events, dispatch, run); another that tries gets -EBUSY. Adding and removing watches while
+//!   a thread waits works and takes effect at once. Only asyncinotify_wake() may be called from a signal handler. After
+//!   fork(2) the child must not use handles opened before it, as the kernel's queue is shared; exec(2) is fine.
+//!
+//! CALLBACKS
+//!   All functions that the program hands over (callback, filter, directory callback, destroy) are called with no lock
+//!   held, on the thread whose call caused it. They may call anything on the handle, asyncinotify_close() included. They
+//!   must return: no longjmp(3), no C++ exception may leave them.
+
+#![allow(non_camel_case_types)] // C's names
+
+// The sections of the header, in its order: build.rs makes one of each file.
+pub mod error;
+pub mod inotify;
+pub mod watch;
+pub mod event;
+pub mod recursive;
+
+mod attachments;
+mod handle;
+mod panic;
+mod pointer;
+
+pub(crate) type Result<T> = std::result::Result<T, error::Failure>;
