@@ -90,9 +90,10 @@ install)
 	fi
 	;;
 uninstall)
-	rm -f "$root$libdir"/libasyncinotify.so "$root$libdir"/libasyncinotify.so."$soversion" \
-		"$root$libdir"/libasyncinotify.so."$version" "$root$libdir"/libasyncinotify.a \
-		"$root$includedir"/asyncinotify.h "$root$includedir"/asyncinotify.hpp "$root$pkgconfigdir"/asyncinotify.pc
+	for file in libasyncinotify.so "libasyncinotify.so.$soversion" "libasyncinotify.so.$version" libasyncinotify.a; do
+		rm -f "$root$libdir/$file"
+	done
+	rm -f "$root$includedir/asyncinotify.h" "$root$includedir/asyncinotify.hpp" "$root$pkgconfigdir/asyncinotify.pc"
 	rm -rf "$root$cmakedir" "$root$docdir"
 	;;
 *)
