@@ -40,12 +40,14 @@ cmake_includedir() {
 	esac
 }
 
+# A space in a folder's name is escaped in a .pc file, as in a shell command.
+for_pc() { printf '%s\n' "$1" | sed 's/ /\\ /g'; }
 for_sed() { printf '%s\n' "$1" | sed 's/[&|\\]/\\&/g'; }
 
 fill_in() {
-	sed -e "s|@prefix@|$(for_sed "$prefix")|" \
-		-e "s|@libdir@|$(for_sed "$(below_prefix "$libdir")")|" \
-		-e "s|@includedir@|$(for_sed "$(below_prefix "$includedir")")|" \
+	sed -e "s|@prefix@|$(for_sed "$(for_pc "$prefix")")|" \
+		-e "s|@libdir@|$(for_sed "$(for_pc "$(below_prefix "$libdir")")")|" \
+		-e "s|@includedir@|$(for_sed "$(for_pc "$(below_prefix "$includedir")")")|" \
 		-e "s|@cmake_includedir@|$(for_sed "$(cmake_includedir)")|" \
 		-e "s|@VERSION@|$version|g" \
 		-e "s|@SOVERSION@|$soversion|g" "$1"
