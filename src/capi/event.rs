@@ -21,7 +21,7 @@ use super::inotify::{Call, asyncinotify, on_handle};
 use super::panic::boundary;
 use super::pointer::{array, input, output};
 use super::watch::asyncinotify_watch;
-use crate::{Deadline, Event, EventFlags, SyncTimeout, Turn, WatchId};
+use crate::{Deadline, Event, SyncTimeout, Turn, WatchId};
 
 /// In `flags`: not from the kernel. A scan has found this, and it is reported as its appearing would have been.
 pub const ASYNCINOTIFY_EVENT_SYNTHETIC: u32 = 0x1;
@@ -605,6 +605,7 @@ unsafe fn copy(event: &asyncinotify_event) -> Result<*mut asyncinotify_event> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EventFlags;
 
     #[test]
     fn flags_are_the_cores() {

@@ -5,6 +5,8 @@
 //! watch, path and userdata; from the moment it was taken (asyncinotify_get() has returned it, or the callback has been
 //! entered) the number is stale. The IGNORED that follows a spent ONESHOT watch has watch 0.
 //!
+//! Masks: each constant has the value of the kernel's IN_* of the same name, so the two mix freely.
+//!
 //! All this is said of plain watches and holds for the recursive ones of the last section too, where not said otherwise.
 
 use std::ffi::{c_char, c_int, c_void};
@@ -19,7 +21,6 @@ use crate::{Mask, WatchId};
 
 // Values of <sys/inotify.h>, written out: the header shows them as they stand here, and a test compares them with libc.
 
-/// The events that can be watched for; each constant has the value of the kernel's IN_* of the same name.
 /// File was accessed: read(2), execve(2).
 pub const ASYNCINOTIFY_ACCESS: u32 = 0x00000001;
 /// File was modified: write(2), truncate(2).
