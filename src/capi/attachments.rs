@@ -45,7 +45,10 @@ pub(crate) struct Attached {
 }
 
 impl Attached {
-    pub(crate) const NOTHING: Attached = Attached { userdata: ptr::null_mut(), callback: None };
+    pub(crate) const NOTHING: Attached = Attached {
+        userdata: ptr::null_mut(),
+        callback: None,
+    };
 }
 
 struct Entry {
@@ -140,9 +143,15 @@ impl Attachments {
         }
         alive()?;
         let id = watch.as_raw();
-        let entry = inner.entries.entry(id).or_insert(Entry { attached: Attached::NOTHING, destroy: None });
+        let entry = inner.entries.entry(id).or_insert(Entry {
+            attached: Attached::NOTHING,
+            destroy: None,
+        });
         let result = change(entry);
-        if entry.attached.userdata.is_null() && entry.attached.callback.is_none() && entry.destroy.is_none() {
+        if entry.attached.userdata.is_null()
+            && entry.attached.callback.is_none()
+            && entry.destroy.is_none()
+        {
             inner.entries.remove(&id);
         }
         self.changed(&inner);
@@ -150,7 +159,10 @@ impl Attachments {
     }
 
     pub(crate) fn userdata(&self, watch: WatchId) -> *mut c_void {
-        self.lock().entries.get(&watch.as_raw()).map_or(ptr::null_mut(), |entry| entry.attached.userdata)
+        self.lock()
+            .entries
+            .get(&watch.as_raw())
+            .map_or(ptr::null_mut(), |entry| entry.attached.userdata)
     }
 
     /// What is attached to the watch of an event. Only for the thread whose turn it is.
@@ -161,12 +173,16 @@ impl Attachments {
         }
         let version = self.version.load(Ordering::Acquire);
         let last = &self.last;
-        if last.watch.load(Ordering::Relaxed) == watch.as_raw() && last.version.load(Ordering::Relaxed) == version {
+        if last.watch.load(Ordering::Relaxed) == watch.as_raw()
+            && last.version.load(Ordering::Relaxed) == version
+        {
             let callback = last.callback.load(Ordering::Relaxed);
             return Attached {
                 userdata: last.userdata.load(Ordering::Relaxed),
                 // SAFETY: stored by `look_up` from a value of this very type; None and null are the same bits.
-                callback: unsafe { std::mem::transmute::<*mut (), asyncinotify_callback>(callback) },
+                callback: unsafe {
+                    std::mem::transmute::<*mut (), asyncinotify_callback>(callback)
+                },
             };
         }
         self.look_up(watch)
@@ -174,13 +190,19 @@ impl Attachments {
 
     fn look_up(&self, watch: WatchId) -> Attached {
         let inner = self.lock();
-        let attached = inner.entries.get(&watch.as_raw()).map_or(Attached::NOTHING, |entry| entry.attached);
+        let attached = inner
+            .entries
+            .get(&watch.as_raw())
+            .map_or(Attached::NOTHING, |entry| entry.attached);
         let last = &self.last;
         last.watch.store(watch.as_raw(), Ordering::Relaxed);
-        last.version.store(self.version.load(Ordering::Relaxed), Ordering::Relaxed);
+        last.version
+            .store(self.version.load(Ordering::Relaxed), Ordering::Relaxed);
         last.userdata.store(attached.userdata, Ordering::Relaxed);
         // Function pointers and data pointers have the same size wherever inotify exists.
-        let callback = attached.callback.map_or(ptr::null_mut(), |callback| callback as *mut ());
+        let callback = attached
+            .callback
+            .map_or(ptr::null_mut(), |callback| callback as *mut ());
         last.callback.store(callback, Ordering::Relaxed);
         attached
     }
@@ -190,7 +212,9 @@ impl Attachments {
         let mut inner = self.lock();
         let entry = inner.entries.remove(&watch.as_raw());
         self.changed(&inner);
-        entry.map_or((Attached::NOTHING, None), |entry| (entry.attached, entry.destroy))
+        entry.map_or((Attached::NOTHING, None), |entry| {
+            (entry.attached, entry.destroy)
+        })
     }
 
     /// The event that ended a watch is being returned: its userdata lives until the next call that takes events.
@@ -280,7 +304,11 @@ impl Drop for Delivery<'_> {
         let deferred = {
             let mut inner = self.0.lock();
             inner.delivering -= 1;
-            if inner.delivering == 0 { std::mem::take(&mut inner.deferred) } else { Vec::new() }
+            if inner.delivering == 0 {
+                std::mem::take(&mut inner.deferred)
+            } else {
+                Vec::new()
+            }
         };
         drop(deferred);
     }
@@ -296,7 +324,10 @@ pub(crate) struct Retired {
 
 impl Retired {
     pub(crate) fn push(&self, destroy: Destroy) {
-        self.list.lock().unwrap_or_else(PoisonError::into_inner).push(destroy);
+        self.list
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(destroy);
         self.any.store(true, Ordering::Release);
     }
 

@@ -19,15 +19,27 @@ pub(crate) enum Failure {
     /// The core said so.
     Core(Error),
     /// A parameter that is wrong in itself.
-    Parameter { name: &'static str, problem: &'static str },
+    Parameter {
+        name: &'static str,
+        problem: &'static str,
+    },
     /// Anything else that only the skin knows of.
-    Plain { errno: i32, message: &'static str },
-    Owned { errno: i32, message: String },
+    Plain {
+        errno: i32,
+        message: &'static str,
+    },
+    Owned {
+        errno: i32,
+        message: String,
+    },
 }
 
 impl Failure {
     pub(crate) fn null(name: &'static str) -> Failure {
-        Failure::Parameter { name, problem: "is NULL" }
+        Failure::Parameter {
+            name,
+            problem: "is NULL",
+        }
     }
 
     pub(crate) fn argument(name: &'static str, problem: &'static str) -> Failure {
@@ -124,8 +136,11 @@ pub extern "C" fn asyncinotify_last_error_message() -> *const c_char {
         .unwrap_or(c"".as_ptr())
 }
 
-const VERSION: [&str; 3] =
-    [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH")];
+const VERSION: [&str; 3] = [
+    env!("CARGO_PKG_VERSION_MAJOR"),
+    env!("CARGO_PKG_VERSION_MINOR"),
+    env!("CARGO_PKG_VERSION_PATCH"),
+];
 
 /// The version of the library that is loaded, to be compared with ASYNCINOTIFY_VERSION_NUMBER, that of this header.
 ///
@@ -168,7 +183,11 @@ pub extern "C" fn asyncinotify_version_string() -> *const c_char {
 /// Never blocks, any thread.
 /// Python: repr() of a Mask
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn asyncinotify_mask_format(mask: u32, buf: *mut c_char, size: size_t) -> c_int {
+pub unsafe extern "C" fn asyncinotify_mask_format(
+    mask: u32,
+    buf: *mut c_char,
+    size: size_t,
+) -> c_int {
     boundary("asyncinotify_mask_format", || {
         let text = Mask::from_bits_retain(mask).to_string();
         // SAFETY: the header asks for room of `size` bytes.
@@ -222,7 +241,10 @@ mod tests {
 
     fn text(pointer: *const c_char) -> String {
         // SAFETY: both functions promise a NUL-terminated string.
-        unsafe { CStr::from_ptr(pointer) }.to_str().unwrap().to_owned()
+        unsafe { CStr::from_ptr(pointer) }
+            .to_str()
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
@@ -240,8 +262,13 @@ mod tests {
         std::thread::spawn(|| {
             assert_eq!(text(asyncinotify_last_error_message()), "");
             set_last_error("asyncinotify_get", &Failure::null("out"));
-            std::thread::spawn(|| assert_eq!(text(asyncinotify_last_error_message()), "")).join().unwrap();
-            assert_eq!(text(asyncinotify_last_error_message()), "asyncinotify_get: `out` is NULL");
+            std::thread::spawn(|| assert_eq!(text(asyncinotify_last_error_message()), ""))
+                .join()
+                .unwrap();
+            assert_eq!(
+                text(asyncinotify_last_error_message()),
+                "asyncinotify_get: `out` is NULL"
+            );
         })
         .join()
         .unwrap();
@@ -251,7 +278,13 @@ mod tests {
     fn both_versions_are_the_package_version() {
         let number = asyncinotify_version();
         let (major, minor, patch) = (number >> 16, number >> 8 & 0xff, number & 0xff);
-        assert_eq!(text(asyncinotify_version_string()), format!("{major}.{minor}.{patch}"));
-        assert_eq!(text(asyncinotify_version_string()), env!("CARGO_PKG_VERSION"));
+        assert_eq!(
+            text(asyncinotify_version_string()),
+            format!("{major}.{minor}.{patch}")
+        );
+        assert_eq!(
+            text(asyncinotify_version_string()),
+            env!("CARGO_PKG_VERSION")
+        );
     }
 }

@@ -8,7 +8,7 @@
 //! event. An event's userdata lives as long as its watch; that of an event which ended its watch until the next call that
 //! takes events, in a callback until that has returned.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
 
@@ -21,7 +21,7 @@ use super::inotify::{Call, asyncinotify, on_handle};
 use super::panic::boundary;
 use super::pointer::{array, input, output};
 use super::watch::asyncinotify_watch;
-use crate::{Deadline, Event, SyncTimeout, Turn, WatchId};
+use crate::{Deadline, Event, SyncTimeout, Text, Turn, WatchId};
 
 /// In `flags`: not from the kernel. A scan has found this, and it is reported as its appearing would have been.
 pub const ASYNCINOTIFY_EVENT_SYNTHETIC: u32 = 0x1;
@@ -139,13 +139,23 @@ impl<'a> Consumer<'a> {
         };
         let taken = match watch {
             Some(watch) if last => self.end(watch),
-            Some(watch) => Taken { attached: self.call.attachments.of(watch), ended: None },
-            None => Taken { attached: Attached::NOTHING, ended: None },
+            Some(watch) => Taken {
+                attached: self.call.attachments.of(watch),
+                ended: None,
+            },
+            None => Taken {
+                attached: Attached::NOTHING,
+                ended: None,
+            },
         };
         // SAFETY: written in full just now.
         unsafe { (*out).userdata = taken.attached.userdata };
         // A close in another thread has perhaps taken the userdata away before it was looked up: then there is no event.
-        if self.call.is_open() { Ok(Some(taken)) } else { Err(self.abandon(taken)) }
+        if self.call.is_open() {
+            Ok(Some(taken))
+        } else {
+            Err(self.abandon(taken))
+        }
     }
 
     #[cold]
@@ -181,7 +191,13 @@ impl<'a> Consumer<'a> {
     }
 
     /// Calls back for what is there now, at most `max` events. Returns how many were delivered, and why no more.
-    fn deliver(&mut self, max: usize, wakes: bool, callback: asyncinotify_callback, userdata: *mut c_void) -> (usize, Result<End>) {
+    fn deliver(
+        &mut self,
+        max: usize,
+        wakes: bool,
+        callback: asyncinotify_callback,
+        userdata: *mut c_void,
+    ) -> (usize, Result<End>) {
         let delivery = self.call.attachments.begin_delivery();
         let mut count = 0;
         let end = loop {
@@ -199,6 +215,7 @@ impl<'a> Consumer<'a> {
                 Err(failure) => break Err(failure),
             };
             count += 1;
+            self.turn.publish();
             let stop = self.call_back(event.as_ptr(), taken, &delivery, callback, userdata);
             if !self.call.is_open() {
                 break Ok(End::Closed);
@@ -238,7 +255,9 @@ impl<'a> Consumer<'a> {
     /// How long a wait may last that begins now; an error where it must not even begin.
     fn deadline(&self) -> Result<Deadline> {
         match self.call.inotify.sync_timeout() {
-            SyncTimeout::Disabled if self.call.blocking => Ok(Deadline::after(SyncTimeout::Infinite)),
+            SyncTimeout::Disabled if self.call.blocking => {
+                Ok(Deadline::after(SyncTimeout::Infinite))
+            }
             SyncTimeout::Disabled => Err(Failure::plain(
                 libc::EAGAIN,
                 "no event now, and the instance is non-blocking with no sync_timeout set",
@@ -277,8 +296,10 @@ fn to_c(event: &Event<'_>) -> asyncinotify_event {
 }
 
 #[inline]
-fn string(text: Option<&CStr>) -> (*const c_char, usize) {
-    text.map_or((ptr::null(), 0), |text| (text.as_ptr(), text.count_bytes()))
+fn string(text: Option<Text<'_>>) -> (*const c_char, usize) {
+    text.map_or((ptr::null(), 0), |text| {
+        (text.as_ptr(), text.to_bytes().len())
+    })
 }
 
 /// Takes the next event that is there now.
@@ -296,7 +317,10 @@ fn string(text: Option<&CStr>) -> (*const c_char, usize) {
 /// descriptor still readable. Any thread, one at a time.
 /// Python: Inotify.get(), once the loop says that there is something
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn asyncinotify_get(self_: *mut asyncinotify, out: *mut asyncinotify_event) -> c_int {
+pub unsafe extern "C" fn asyncinotify_get(
+    self_: *mut asyncinotify,
+    out: *mut asyncinotify_event,
+) -> c_int {
     on_handle("asyncinotify_get", self_, |call| {
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
@@ -321,7 +345,10 @@ pub unsafe extern "C" fn asyncinotify_get(self_: *mut asyncinotify, out: *mut as
 /// Blocks for up to the time-out. Any thread, one at a time.
 /// Python: Inotify.sync_get()
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn asyncinotify_sync_get(self_: *mut asyncinotify, out: *mut asyncinotify_event) -> c_int {
+pub unsafe extern "C" fn asyncinotify_sync_get(
+    self_: *mut asyncinotify,
+    out: *mut asyncinotify_event,
+) -> c_int {
     on_handle("asyncinotify_sync_get", self_, |call| {
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
@@ -557,17 +584,32 @@ unsafe fn copy(event: &asyncinotify_event) -> Result<*mut asyncinotify_event> {
     let name_in_path = !event.path.is_null()
         && !event.name.is_null()
         && name_offset.checked_add(event.name_len) == Some(event.path_len);
-    let own_name = if name_in_path { ptr::null() } else { event.name };
+    let own_name = if name_in_path {
+        ptr::null()
+    } else {
+        event.name
+    };
 
-    let room = |text: *const c_char, len: usize| if text.is_null() { Some(0) } else { len.checked_add(1) };
+    let room = |text: *const c_char, len: usize| {
+        if text.is_null() {
+            Some(0)
+        } else {
+            len.checked_add(1)
+        }
+    };
     let size = room(event.path, event.path_len)
         .and_then(|size| size.checked_add(room(event.moved_from, event.moved_from_len)?))
         .and_then(|size| size.checked_add(room(own_name, event.name_len)?))
         .and_then(|size| size.checked_add(size_of::<asyncinotify_event>()));
     // SAFETY: malloc takes any size. It is used because the block is freed without its size being known.
-    let block: *mut asyncinotify_event = size.map_or(ptr::null_mut(), |size| unsafe { libc::malloc(size) }).cast();
+    let block: *mut asyncinotify_event = size
+        .map_or(ptr::null_mut(), |size| unsafe { libc::malloc(size) })
+        .cast();
     if block.is_null() {
-        return Err(Failure::plain(libc::ENOMEM, "no memory for a copy of the event"));
+        return Err(Failure::plain(
+            libc::ENOMEM,
+            "no memory for a copy of the event",
+        ));
     }
     // SAFETY: the block has the struct's size, and malloc aligns for everything in it; strings go behind it.
     let mut free = unsafe {
@@ -606,6 +648,7 @@ unsafe fn copy(event: &asyncinotify_event) -> Result<*mut asyncinotify_event> {
 mod tests {
     use super::*;
     use crate::EventFlags;
+    use std::ffi::CStr;
 
     #[test]
     fn flags_are_the_cores() {
@@ -615,7 +658,11 @@ mod tests {
         assert_eq!(ASYNCINOTIFY_EVENT_ERROR, EventFlags::ERROR.bits());
     }
 
-    fn event(path: Option<&CStr>, name: Option<&CStr>, moved_from: Option<&CStr>) -> asyncinotify_event {
+    fn event(
+        path: Option<&CStr>,
+        name: Option<&CStr>,
+        moved_from: Option<&CStr>,
+    ) -> asyncinotify_event {
         to_c(&Event {
             watch: Some(WatchId::from_raw(7)),
             wd: 3,
@@ -623,9 +670,9 @@ mod tests {
             cookie: 9,
             flags: EventFlags::SYNTHETIC,
             error: 0,
-            path,
-            name,
-            moved_from,
+            path: path.map(Text::from),
+            name: name.map(Text::from),
+            moved_from: moved_from.map(Text::from),
             last: false,
         })
     }
@@ -637,15 +684,24 @@ mod tests {
         assert_eq!(unsafe { asyncinotify_event_dup(event, &mut out) }, 0);
         // SAFETY: just filled by the call that succeeded.
         let copy = unsafe { &*out };
-        assert_eq!((copy.watch, copy.wd, copy.mask, copy.cookie, copy.flags), (7, 3, 0x100, 9, 1));
-        let texts = [(copy.path, copy.path_len), (copy.name, copy.name_len), (copy.moved_from, copy.moved_from_len)];
+        assert_eq!(
+            (copy.watch, copy.wd, copy.mask, copy.cookie, copy.flags),
+            (7, 3, 0x100, 9, 1)
+        );
+        let texts = [
+            (copy.path, copy.path_len),
+            (copy.name, copy.name_len),
+            (copy.moved_from, copy.moved_from_len),
+        ];
         let texts = texts.map(|(text, len)| {
             // SAFETY: a string of the copy, NUL-terminated.
-            let text = (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes().to_vec());
+            let text =
+                (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes().to_vec());
             assert_eq!(text.as_ref().map_or(0, Vec::len), len);
             text
         });
-        let inside = copy.path_len > 0 && (copy.path.addr()..copy.path.addr() + copy.path_len).contains(&copy.name.addr());
+        let inside = copy.path_len > 0
+            && (copy.path.addr()..copy.path.addr() + copy.path_len).contains(&copy.name.addr());
         // SAFETY: from event_dup, freed once; and NULL.
         unsafe {
             asyncinotify_event_free(out);
@@ -659,16 +715,34 @@ mod tests {
         let path = c"/tmp/a/name";
         let name = Some(&path[7..]);
         let some = |text: &str| Some(text.as_bytes().to_vec());
-        assert_eq!(copied(&event(Some(path), name, None)), ([some("/tmp/a/name"), some("name"), None], true));
+        assert_eq!(
+            copied(&event(Some(path), name, None)),
+            ([some("/tmp/a/name"), some("name"), None], true)
+        );
         assert_eq!(
             copied(&event(Some(path), name, Some(c"old"))),
             ([some("/tmp/a/name"), some("name"), some("old")], true)
         );
-        assert_eq!(copied(&event(Some(path), None, None)), ([some("/tmp/a/name"), None, None], false));
-        assert_eq!(copied(&event(None, Some(c"name"), None)), ([None, some("name"), None], false));
-        assert_eq!(copied(&event(Some(path), Some(c"name"), None)), ([some("/tmp/a/name"), some("name"), None], false));
-        assert_eq!(copied(&event(None, None, None)), ([None, None, None], false));
-        assert_eq!(copied(&event(Some(c""), Some(c""), None)), ([some(""), some(""), None], false));
+        assert_eq!(
+            copied(&event(Some(path), None, None)),
+            ([some("/tmp/a/name"), None, None], false)
+        );
+        assert_eq!(
+            copied(&event(None, Some(c"name"), None)),
+            ([None, some("name"), None], false)
+        );
+        assert_eq!(
+            copied(&event(Some(path), Some(c"name"), None)),
+            ([some("/tmp/a/name"), some("name"), None], false)
+        );
+        assert_eq!(
+            copied(&event(None, None, None)),
+            ([None, None, None], false)
+        );
+        assert_eq!(
+            copied(&event(Some(c""), Some(c""), None)),
+            ([some(""), some(""), None], false)
+        );
     }
 
     #[test]
@@ -677,7 +751,10 @@ mod tests {
         // SAFETY: NULL is allowed and refused.
         unsafe {
             assert_eq!(asyncinotify_event_dup(ptr::null(), &mut out), -libc::EINVAL);
-            assert_eq!(asyncinotify_event_dup(&event(None, None, None), ptr::null_mut()), -libc::EINVAL);
+            assert_eq!(
+                asyncinotify_event_dup(&event(None, None, None), ptr::null_mut()),
+                -libc::EINVAL
+            );
         }
         assert!(out.is_null());
     }

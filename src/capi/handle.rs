@@ -35,7 +35,10 @@ struct Slot<T> {
 
 impl<T> Slot<T> {
     const fn new() -> Self {
-        Slot { state: AtomicUsize::new(0), value: UnsafeCell::new(None) }
+        Slot {
+            state: AtomicUsize::new(0),
+            value: UnsafeCell::new(None),
+        }
     }
 }
 
@@ -72,7 +75,10 @@ impl<T> HandleTable<T> {
         HandleTable {
             first: [const { Slot::new() }; FIRST_CHUNK],
             further: [const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS],
-            vacancies: Mutex::new(Vacancies { used: 0, vacant: Vec::new() }),
+            vacancies: Mutex::new(Vacancies {
+                used: 0,
+                vacant: Vec::new(),
+            }),
             orphans: AtomicBool::new(false),
         }
     }
@@ -85,9 +91,14 @@ impl<T> HandleTable<T> {
         // SAFETY: the slot is off the vacant list and not OPEN, so nobody else reads or writes its value.
         unsafe { *slot.value.get() = Some(value) };
         let last = slot.state.load(Ordering::Relaxed) >> LOW_BITS;
-        let generation = if last == 0 { FIRST_GENERATION } else { last + 1 };
+        let generation = if last == 0 {
+            FIRST_GENERATION
+        } else {
+            last + 1
+        };
         // Added, not stored: a caller with a stale token may be passing through and has its own count in there.
-        slot.state.fetch_add(((generation - last) << LOW_BITS) + OPEN, Ordering::Release);
+        slot.state
+            .fetch_add(((generation - last) << LOW_BITS) + OPEN, Ordering::Release);
         Some(generation << LOW_BITS | index << 1 | 1)
     }
 
@@ -111,7 +122,11 @@ impl<T> HandleTable<T> {
         }
         let slot = self.slot(index)?;
         let before = slot.state.fetch_add(1, Ordering::Acquire);
-        let entered = Entered { table: self, slot, index };
+        let entered = Entered {
+            table: self,
+            slot,
+            index,
+        };
         // On a mismatch `entered` goes out of scope and takes its count back.
         ((before ^ token) >> LOW_BITS == 0 && before & OPEN != 0).then_some(entered)
     }
@@ -174,7 +189,16 @@ impl<T> HandleTable<T> {
         }
         // Of several who find it empty one wins here. Where the exchange fails because somebody with a stale token passes
         // through, that one comes here next.
-        if slot.state.compare_exchange(state, state & !CLOSING, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        if slot
+            .state
+            .compare_exchange(
+                state,
+                state & !CLOSING,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            )
+            .is_err()
+        {
             return;
         }
         // SAFETY: neither OPEN nor CLOSING and not on the vacant list: the slot belongs to this thread alone.
@@ -200,7 +224,9 @@ impl<T> HandleTable<T> {
     }
 
     fn vacancies(&self) -> MutexGuard<'_, Vacancies> {
-        self.vacancies.lock().unwrap_or_else(PoisonError::into_inner)
+        self.vacancies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -276,9 +302,23 @@ mod tests {
         let token = table.open(Value(Counted::default(), 7)).unwrap();
         assert_eq!(table.enter(token).unwrap().1, 7);
         let local = 0u64;
-        let addresses = [&raw const local as usize, table as *const _ as usize, garbage_is_not_found as *const () as usize];
-        let near = [token ^ 1, token + 2, token - 2, token.wrapping_add(1 << LOW_BITS), token.wrapping_sub(1 << LOW_BITS)];
-        for value in [0, 1, 2, 0xffff, usize::MAX, usize::MAX >> 1].into_iter().chain(addresses).chain(near) {
+        let addresses = [
+            &raw const local as usize,
+            table as *const _ as usize,
+            garbage_is_not_found as *const () as usize,
+        ];
+        let near = [
+            token ^ 1,
+            token + 2,
+            token - 2,
+            token.wrapping_add(1 << LOW_BITS),
+            token.wrapping_sub(1 << LOW_BITS),
+        ];
+        for value in [0, 1, 2, 0xffff, usize::MAX, usize::MAX >> 1]
+            .into_iter()
+            .chain(addresses)
+            .chain(near)
+        {
             assert!(table.enter(value).is_none(), "{value:#x}");
             assert!(table.close(value).is_none(), "{value:#x}");
         }
@@ -319,7 +359,9 @@ mod tests {
         let table = table();
         let first = table.open(Value(Counted::default(), 0)).unwrap();
         drop(table.close(first).unwrap());
-        table.first[0].state.store((LAST_GENERATION - 1) << LOW_BITS, Ordering::SeqCst);
+        table.first[0]
+            .state
+            .store((LAST_GENERATION - 1) << LOW_BITS, Ordering::SeqCst);
         let last = table.open(Value(Counted::default(), 1)).unwrap();
         assert_eq!(last >> LOW_BITS, LAST_GENERATION);
         drop(table.close(last).unwrap());
@@ -339,7 +381,10 @@ mod tests {
         assert!(outer.is_open());
         drop(table.close(token).unwrap());
         assert!(!outer.is_open());
-        assert!(table.enter(token).is_none(), "a stale visitor must not drop it either");
+        assert!(
+            table.enter(token).is_none(),
+            "a stale visitor must not drop it either"
+        );
         drop(inner);
         assert_eq!((outer.1, drops.load(Ordering::SeqCst)), (1, 0));
         drop(outer);
@@ -369,7 +414,9 @@ mod tests {
     fn many_handles_at_once() {
         let table = table();
         let drops = Counted::default();
-        let tokens: Vec<usize> = (0..5000).map(|n| table.open(Value(drops.clone(), n)).unwrap()).collect();
+        let tokens: Vec<usize> = (0..5000)
+            .map(|n| table.open(Value(drops.clone(), n)).unwrap())
+            .collect();
         for (n, &token) in tokens.iter().enumerate() {
             assert_eq!(table.enter(token).unwrap().1, n as u32);
         }
@@ -378,7 +425,10 @@ mod tests {
         }
         assert_eq!(drops.load(Ordering::SeqCst), 5000);
         assert!(tokens.iter().all(|&token| table.enter(token).is_none()));
-        assert_eq!((place(63), place(64), place(191), place(192)), ((0, 63), (1, 0), (1, 127), (2, 0)));
+        assert_eq!(
+            (place(63), place(64), place(191), place(192)),
+            ((0, 63), (1, 0), (1, 127), (2, 0))
+        );
         assert_eq!(place(MAX_SLOTS - 1).0, CHUNKS - 1);
     }
 
@@ -424,6 +474,9 @@ mod tests {
             drop(table.close(token.load(Ordering::SeqCst)));
         }
         table.reap();
-        assert_eq!(opened.load(Ordering::SeqCst), dropped.load(Ordering::SeqCst));
+        assert_eq!(
+            opened.load(Ordering::SeqCst),
+            dropped.load(Ordering::SeqCst)
+        );
     }
 }

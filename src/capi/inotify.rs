@@ -58,7 +58,10 @@ pub(crate) fn enter(handle: *const asyncinotify) -> Result<Call> {
 fn not_open(handle: *const asyncinotify) -> Failure {
     match handle.is_null() {
         true => Failure::null("self"),
-        false => Failure::argument("self", "is not an open handle (closed already, or never one)"),
+        false => Failure::argument(
+            "self",
+            "is not an open handle (closed already, or never one)",
+        ),
     }
 }
 
@@ -103,8 +106,9 @@ pub unsafe extern "C" fn asyncinotify_new(init_flags: u32, out: *mut *mut asynci
     boundary("asyncinotify_new", || {
         // SAFETY: the header asks for a place for one handle.
         let out = unsafe { output(out, "out") }?;
-        let flags = InitFlags::from_bits(init_flags)
-            .ok_or_else(|| Failure::argument("init_flags", "has bits other than CLOEXEC and NONBLOCK"))?;
+        let flags = InitFlags::from_bits(init_flags).ok_or_else(|| {
+            Failure::argument("init_flags", "has bits other than CLOEXEC and NONBLOCK")
+        })?;
         let token = HANDLES
             .open(Instance {
                 inotify: Inotify::new(flags)?,
@@ -112,7 +116,12 @@ pub unsafe extern "C" fn asyncinotify_new(init_flags: u32, out: *mut *mut asynci
                 attachments: Attachments::new(),
                 retired: Arc::default(),
             })
-            .ok_or_else(|| Failure::plain(libc::ENFILE, "this process has as many handles as there can be"))?;
+            .ok_or_else(|| {
+                Failure::plain(
+                    libc::ENFILE,
+                    "this process has as many handles as there can be",
+                )
+            })?;
         out.put_first(std::ptr::without_provenance_mut(token));
         Ok(0)
     })
@@ -179,7 +188,9 @@ pub unsafe extern "C" fn asyncinotify_fd(self_: *mut asyncinotify) -> c_int {
 /// Python: Inotify.fd
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_raw_fd(self_: *mut asyncinotify) -> c_int {
-    on_handle("asyncinotify_raw_fd", self_, |call| Ok(call.inotify.raw_fd()))
+    on_handle("asyncinotify_raw_fd", self_, |call| {
+        Ok(call.inotify.raw_fd())
+    })
 }
 
 /// The most events of full size (16 + NAME_MAX + 1 = 272 bytes) that one read(2) from the kernel fetches. More of them fit
@@ -194,7 +205,9 @@ pub unsafe extern "C" fn asyncinotify_raw_fd(self_: *mut asyncinotify) -> c_int 
 /// Python: Inotify.cache_size
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_cache_size(self_: *mut asyncinotify) -> isize {
-    on_handle("asyncinotify_cache_size", self_, |call| Ok(call.inotify.cache_size() as isize))
+    on_handle("asyncinotify_cache_size", self_, |call| {
+        Ok(call.inotify.cache_size() as isize)
+    })
 }
 
 /// Sets how much one read fetches, from the next read on.
@@ -209,7 +222,10 @@ pub unsafe extern "C" fn asyncinotify_cache_size(self_: *mut asyncinotify) -> is
 /// Never blocks, any thread.
 /// Python: Inotify.cache_size = n
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn asyncinotify_set_cache_size(self_: *mut asyncinotify, events: size_t) -> c_int {
+pub unsafe extern "C" fn asyncinotify_set_cache_size(
+    self_: *mut asyncinotify,
+    events: size_t,
+) -> c_int {
     on_handle("asyncinotify_set_cache_size", self_, |call| {
         call.inotify.set_cache_size(events)?;
         Ok(0)
@@ -227,7 +243,10 @@ pub unsafe extern "C" fn asyncinotify_set_cache_size(self_: *mut asyncinotify, e
 /// Never blocks, any thread.
 /// Python: Inotify.sync_timeout
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn asyncinotify_sync_timeout(self_: *mut asyncinotify, out: *mut c_int) -> c_int {
+pub unsafe extern "C" fn asyncinotify_sync_timeout(
+    self_: *mut asyncinotify,
+    out: *mut c_int,
+) -> c_int {
     on_handle("asyncinotify_sync_timeout", self_, |call| {
         // SAFETY: the header asks for a place for one int.
         let out = unsafe { output(out, "out") }?;
@@ -252,13 +271,21 @@ pub unsafe extern "C" fn asyncinotify_sync_timeout(self_: *mut asyncinotify, out
 /// Never blocks, any thread.
 /// Python: Inotify.sync_timeout = seconds
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn asyncinotify_set_sync_timeout(self_: *mut asyncinotify, milliseconds: c_int) -> c_int {
+pub unsafe extern "C" fn asyncinotify_set_sync_timeout(
+    self_: *mut asyncinotify,
+    milliseconds: c_int,
+) -> c_int {
     on_handle("asyncinotify_set_sync_timeout", self_, |call| {
         call.inotify.set_sync_timeout(match milliseconds {
             ASYNCINOTIFY_TIMEOUT_DISABLED => SyncTimeout::Disabled,
             ASYNCINOTIFY_TIMEOUT_INFINITE => SyncTimeout::Infinite,
             0.. => SyncTimeout::Millis(milliseconds as u32),
-            _ => return Err(Failure::argument("milliseconds", "is negative and no ASYNCINOTIFY_TIMEOUT_*")),
+            _ => {
+                return Err(Failure::argument(
+                    "milliseconds",
+                    "is negative and no ASYNCINOTIFY_TIMEOUT_*",
+                ));
+            }
         });
         Ok(0)
     })
@@ -280,7 +307,10 @@ pub unsafe extern "C" fn asyncinotify_set_sync_timeout(self_: *mut asyncinotify,
 pub unsafe extern "C" fn asyncinotify_wake(self_: *mut asyncinotify) -> c_int {
     // No panic boundary and no last error: neither is async-signal-safe, and nothing here can panic.
     match HANDLES.enter_from_signal(self_.addr()) {
-        Some(call) => call.inotify.wake().map_or_else(|error| -error.errno, |()| 0),
+        Some(call) => call
+            .inotify
+            .wake()
+            .map_or_else(|error| -error.errno, |()| 0),
         None => -libc::EINVAL,
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! EXAMPLE
 //!
+//! ```c
 //!     #include <asyncinotify.h>
 //!     #include <stdio.h>
 //!
@@ -28,8 +29,11 @@
 //!         asyncinotify_close(self);
 //!         return 1;
 //!     }
+//! ```
 //!
+//! ```sh
 //!     cc watch.c $(pkg-config --cflags --libs asyncinotify)
+//! ```
 //!
 //! ERRORS
 //!   A function that can fail returns an int, or an intptr_t where it counts: 0 or a count for success, a negative errno
@@ -63,12 +67,12 @@
 
 #![allow(non_camel_case_types)] // C's names
 
-// The sections of the header, in its order: build.rs makes one of each file.
+// The sections of the header; build.rs has their order.
 pub mod error;
-pub mod inotify;
-pub mod watch;
 pub mod event;
+pub mod inotify;
 pub mod recursive;
+pub mod watch;
 
 mod attachments;
 mod handle;

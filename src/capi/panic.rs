@@ -48,12 +48,18 @@ fn fail<R: ErrnoReturn>(name: &'static str, failure: &Failure) -> R {
 #[cold]
 fn panicked<R: ErrnoReturn>(name: &'static str, payload: Box<dyn std::any::Any + Send>) -> R {
     // The payload of a panic may panic when dropped; it is leaked instead.
-    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+    let text = match (
+        payload.downcast_ref::<&str>(),
+        payload.downcast_ref::<String>(),
+    ) {
         (Some(text), _) => text,
         (_, Some(text)) => text.as_str(),
         _ => "no message",
     };
-    let failure = Failure::owned(libc::ENOTRECOVERABLE, format!("a bug in the library: it panicked with \"{text}\""));
+    let failure = Failure::owned(
+        libc::ENOTRECOVERABLE,
+        format!("a bug in the library: it panicked with \"{text}\""),
+    );
     std::mem::forget(payload);
     fail(name, &failure)
 }
@@ -69,8 +75,16 @@ mod tests {
         let result: i32 = boundary("asyncinotify_test", || panic!("number {}", 3));
         assert_eq!(result, -libc::ENOTRECOVERABLE);
         // SAFETY: never NULL, and valid until this thread's next failure.
-        let message = unsafe { CStr::from_ptr(asyncinotify_last_error_message()) }.to_str().unwrap();
-        assert_eq!(message, "asyncinotify_test: a bug in the library: it panicked with \"number 3\"");
-        assert_eq!(boundary::<isize>("asyncinotify_test", || panic!("x")), -libc::ENOTRECOVERABLE as isize);
+        let message = unsafe { CStr::from_ptr(asyncinotify_last_error_message()) }
+            .to_str()
+            .unwrap();
+        assert_eq!(
+            message,
+            "asyncinotify_test: a bug in the library: it panicked with \"number 3\""
+        );
+        assert_eq!(
+            boundary::<isize>("asyncinotify_test", || panic!("x")),
+            -libc::ENOTRECOVERABLE as isize
+        );
     }
 }

@@ -70,7 +70,10 @@ impl<T> Room<T> {
 #[inline]
 pub(crate) unsafe fn output<T>(pointer: *mut T, name: &'static str) -> Result<Room<T>> {
     usable(pointer, name)?;
-    Ok(Room { start: pointer, len: 1 })
+    Ok(Room {
+        start: pointer,
+        len: 1,
+    })
 }
 
 /// Room for one value that the caller may not want.
@@ -79,7 +82,10 @@ pub(crate) unsafe fn output<T>(pointer: *mut T, name: &'static str) -> Result<Ro
 /// As for `output`.
 pub(crate) unsafe fn optional_output<T>(pointer: *mut T, name: &'static str) -> Result<Room<T>> {
     if pointer.is_null() {
-        return Ok(Room { start: pointer, len: 0 });
+        return Ok(Room {
+            start: pointer,
+            len: 0,
+        });
     }
     // SAFETY: the caller's promise is the same.
     unsafe { output(pointer, name) }
@@ -92,14 +98,20 @@ pub(crate) unsafe fn optional_output<T>(pointer: *mut T, name: &'static str) -> 
 #[inline]
 pub(crate) unsafe fn array<T>(pointer: *mut T, len: usize, name: &'static str) -> Result<Room<T>> {
     if len == 0 {
-        return Ok(Room { start: pointer, len: 0 });
+        return Ok(Room {
+            start: pointer,
+            len: 0,
+        });
     }
     usable(pointer, name)?;
     // No array is larger than this, so a larger length is nonsense.
     if len > isize::MAX as usize / size_of::<T>() {
         return Err(Failure::argument(name, "can't have room for that many"));
     }
-    Ok(Room { start: pointer, len })
+    Ok(Room {
+        start: pointer,
+        len,
+    })
 }
 
 /// A path: any bytes but NUL.
@@ -125,7 +137,11 @@ pub(crate) unsafe fn put_text(text: &[u8], buf: *mut c_char, size: usize) -> Res
     let room = unsafe { array(buf, wanted, "buf") }?;
     if let Some(end) = room.len().checked_sub(1) {
         // SAFETY: `end` bytes of text and one NUL fit into the room, and no Rust object overlaps a buffer of the caller's.
-        unsafe { text.as_ptr().cast::<c_char>().copy_to_nonoverlapping(room.start, end) };
+        unsafe {
+            text.as_ptr()
+                .cast::<c_char>()
+                .copy_to_nonoverlapping(room.start, end)
+        };
         room.put(end, 0);
     }
     Ok(text.len())
@@ -161,11 +177,31 @@ mod tests {
         // SAFETY: neither is dereferenced, which is what is tested.
         unsafe {
             assert_eq!(output(odd, "out").err().unwrap().errno(), libc::EINVAL);
-            assert_eq!(input(odd.cast_const(), "in").unwrap_err().errno(), libc::EINVAL);
-            assert_eq!(output::<u64>(std::ptr::null_mut(), "out").err().unwrap().errno(), libc::EINVAL);
-            assert!(optional_output::<u64>(std::ptr::null_mut(), "out").unwrap().len() == 0);
+            assert_eq!(
+                input(odd.cast_const(), "in").unwrap_err().errno(),
+                libc::EINVAL
+            );
+            assert_eq!(
+                output::<u64>(std::ptr::null_mut(), "out")
+                    .err()
+                    .unwrap()
+                    .errno(),
+                libc::EINVAL
+            );
+            assert!(
+                optional_output::<u64>(std::ptr::null_mut(), "out")
+                    .unwrap()
+                    .len()
+                    == 0
+            );
             let mut one = 0u64;
-            assert_eq!(array(&raw mut one, usize::MAX, "ids").err().unwrap().errno(), libc::EINVAL);
+            assert_eq!(
+                array(&raw mut one, usize::MAX, "ids")
+                    .err()
+                    .unwrap()
+                    .errno(),
+                libc::EINVAL
+            );
             assert!(array::<u64>(std::ptr::null_mut(), 0, "ids").unwrap().len() == 0);
         }
     }

@@ -95,8 +95,10 @@ pub type asyncinotify_directory_callback = Option<
 
 /// Options for asyncinotify_add_recursive(). Set all of it to 0, then `size`, then what is wanted:
 ///
+/// ```c
 ///     asyncinotify_recursive_options options = {0};
 ///     options.size = sizeof options;
+/// ```
 #[repr(C)]
 pub struct asyncinotify_recursive_options {
     /// sizeof(asyncinotify_recursive_options): tells the library which fields the program knows of.
@@ -153,7 +155,14 @@ fn options(
     options: Option<asyncinotify_recursive_options>,
 ) -> Result<(RecursiveOptions, Option<Arc<FilterOwner>>)> {
     let Some(options) = options else {
-        return Ok((RecursiveOptions { flags: RecursiveFlags::empty(), max_depth: 0, filter: None }, None));
+        return Ok((
+            RecursiveOptions {
+                flags: RecursiveFlags::empty(),
+                max_depth: 0,
+                filter: None,
+            },
+            None,
+        ));
     };
     let flags = RecursiveFlags::from_bits(options.flags)
         .ok_or_else(|| Failure::argument("opts", "has unknown bits in `flags`"))?;
@@ -167,12 +176,24 @@ fn options(
             retired: call.retired.clone(),
         })),
         None if options.filter_destroy.is_some() => {
-            return Err(Failure::argument("opts", "has a `filter_destroy` without a `filter`"));
+            return Err(Failure::argument(
+                "opts",
+                "has a `filter_destroy` without a `filter`",
+            ));
         }
         None => None,
     };
-    let filter = owner.clone().map(|owner| -> Filter { Box::new(move |path| owner.ask(path)) });
-    Ok((RecursiveOptions { flags, max_depth: options.max_depth, filter }, owner))
+    let filter = owner
+        .clone()
+        .map(|owner| -> Filter { Box::new(move |path| owner.ask(path)) });
+    Ok((
+        RecursiveOptions {
+            flags,
+            max_depth: options.max_depth,
+            filter,
+        },
+        owner,
+    ))
 }
 
 /// The size of the first version of the options; programs compiled against it go on working.
@@ -196,7 +217,10 @@ unsafe fn read_options(
     // SAFETY: not NULL, aligned; the size is the one field that every version has.
     let size = unsafe { (*options).size };
     if size < FIRST_SIZE {
-        return Err(Failure::argument("opts", "has a `size` that is too small: set it to sizeof"));
+        return Err(Failure::argument(
+            "opts",
+            "has a `size` that is too small: set it to sizeof",
+        ));
     }
     // Fields that this version doesn't know may be there, as long as they ask for nothing.
     let unknown_is_zero = size <= MAX_SIZE && {
@@ -253,7 +277,13 @@ pub unsafe extern "C" fn asyncinotify_add_recursive(
 ) -> c_int {
     on_handle("asyncinotify_add_recursive", self_, |call| {
         // SAFETY: the header asks for a NUL-terminated string, a place for one watch or NULL, and options or NULL.
-        let (path, out, opts) = unsafe { (self::path(path)?, optional_output(out, "out")?, read_options(opts)?) };
+        let (path, out, opts) = unsafe {
+            (
+                self::path(path)?,
+                optional_output(out, "out")?,
+                read_options(opts)?,
+            )
+        };
         let mask = self::mask(mask)?;
         let (options, owner) = options(call, opts)?;
         let watch = call.inotify.add_recursive(path, mask, options)?;
@@ -287,13 +317,19 @@ pub unsafe extern "C" fn asyncinotify_watch_each_directory(
     userdata: *mut c_void,
 ) -> isize {
     on_handle("asyncinotify_watch_each_directory", self_, |call| {
-        let count = call.inotify.each_directory(WatchId::from_raw(watch), &mut |path| {
-            let stop = callback.map_or(0, |callback| {
-                // SAFETY: the C program gave this function for this purpose; the path lives until it returns.
-                unsafe { callback(call.handle(), path.as_ptr(), path.count_bytes(), userdata) }
-            });
-            if stop == 0 && call.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        })?;
+        let count = call
+            .inotify
+            .each_directory(WatchId::from_raw(watch), &mut |path| {
+                let stop = callback.map_or(0, |callback| {
+                    // SAFETY: the C program gave this function for this purpose; the path lives until it returns.
+                    unsafe { callback(call.handle(), path.as_ptr(), path.count_bytes(), userdata) }
+                });
+                if stop == 0 && call.is_open() {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                }
+            })?;
         Ok(count as isize)
     })
 }
@@ -304,9 +340,18 @@ mod tests {
 
     #[test]
     fn flags_are_the_cores() {
-        assert_eq!(ASYNCINOTIFY_RECURSIVE_LIST_EXISTING, RecursiveFlags::LIST_EXISTING.bits());
-        assert_eq!(ASYNCINOTIFY_RECURSIVE_BACKGROUND, RecursiveFlags::BACKGROUND.bits());
-        assert_eq!(ASYNCINOTIFY_RECURSIVE_ONE_FILESYSTEM, RecursiveFlags::ONE_FILESYSTEM.bits());
+        assert_eq!(
+            ASYNCINOTIFY_RECURSIVE_LIST_EXISTING,
+            RecursiveFlags::LIST_EXISTING.bits()
+        );
+        assert_eq!(
+            ASYNCINOTIFY_RECURSIVE_BACKGROUND,
+            RecursiveFlags::BACKGROUND.bits()
+        );
+        assert_eq!(
+            ASYNCINOTIFY_RECURSIVE_ONE_FILESYSTEM,
+            RecursiveFlags::ONE_FILESYSTEM.bits()
+        );
     }
 
     /// Options of a later version, with a tail that this one does not know.
@@ -333,13 +378,19 @@ mod tests {
     fn read(options: &Later) -> std::result::Result<u32, i32> {
         // SAFETY: readable for the size it says, or refused before.
         let result = unsafe { read_options(&raw const options.known) };
-        result.map(|options| options.unwrap().max_depth).map_err(|failure| failure.errno())
+        result
+            .map(|options| options.unwrap().max_depth)
+            .map_err(|failure| failure.errno())
     }
 
     #[test]
     fn options_of_every_version_are_read() {
         assert_eq!(read(&later(FIRST_SIZE, 0)), Ok(3));
-        assert_eq!(read(&later(FIRST_SIZE, 1)), Ok(3), "a tail beyond `size` is not looked at");
+        assert_eq!(
+            read(&later(FIRST_SIZE, 1)),
+            Ok(3),
+            "a tail beyond `size` is not looked at"
+        );
         assert_eq!(read(&later(FIRST_SIZE + 15, 1)), Ok(3));
         assert_eq!(read(&later(FIRST_SIZE + 16, 0)), Ok(3));
         assert_eq!(read(&later(FIRST_SIZE + 16, 1)), Err(libc::E2BIG));

@@ -86,7 +86,10 @@ pub type asyncinotify_destroy = Option<unsafe extern "C" fn(userdata: *mut c_voi
 pub(crate) fn mask(bits: u32) -> Result<Mask> {
     Mask::from_bits(bits).ok_or_else(|| {
         let unknown = bits & !Mask::all().bits();
-        Failure::owned(libc::EINVAL, format!("`mask` has unknown bits {unknown:#x}"))
+        Failure::owned(
+            libc::EINVAL,
+            format!("`mask` has unknown bits {unknown:#x}"),
+        )
     })
 }
 
@@ -149,7 +152,10 @@ pub unsafe extern "C" fn asyncinotify_add_watch(
 /// once, also while another thread waits for events.
 /// Python: Inotify.rm_watch()
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn asyncinotify_rm_watch(self_: *mut asyncinotify, watch: asyncinotify_watch) -> c_int {
+pub unsafe extern "C" fn asyncinotify_rm_watch(
+    self_: *mut asyncinotify,
+    watch: asyncinotify_watch,
+) -> c_int {
     on_handle("asyncinotify_rm_watch", self_, |call| {
         call.inotify.rm_watch(WatchId::from_raw(watch))?;
         Ok(0)
@@ -207,7 +213,8 @@ pub unsafe extern "C" fn asyncinotify_watch_set_path(
     on_handle("asyncinotify_watch_set_path", self_, |call| {
         // SAFETY: the header asks for a NUL-terminated string.
         let path = unsafe { self::path(path) }?;
-        call.inotify.watch_set_path(WatchId::from_raw(watch), path)?;
+        call.inotify
+            .watch_set_path(WatchId::from_raw(watch), path)?;
         Ok(0)
     })
 }
@@ -251,8 +258,13 @@ pub unsafe extern "C" fn asyncinotify_watch_mask(
 /// Never blocks, any thread.
 /// Python: Watch.wd
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn asyncinotify_watch_wd(self_: *mut asyncinotify, watch: asyncinotify_watch) -> c_int {
-    on_handle("asyncinotify_watch_wd", self_, |call| Ok(call.inotify.watch_wd(WatchId::from_raw(watch))?))
+pub unsafe extern "C" fn asyncinotify_watch_wd(
+    self_: *mut asyncinotify,
+    watch: asyncinotify_watch,
+) -> c_int {
+    on_handle("asyncinotify_watch_wd", self_, |call| {
+        Ok(call.inotify.watch_wd(WatchId::from_raw(watch))?)
+    })
 }
 
 /// Whether a watch still watches.
@@ -267,9 +279,15 @@ pub unsafe extern "C" fn asyncinotify_watch_wd(self_: *mut asyncinotify, watch: 
 /// Never blocks, any thread.
 /// Python: watch in Inotify.watches
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn asyncinotify_watch_is_active(self_: *mut asyncinotify, watch: asyncinotify_watch) -> c_int {
+pub unsafe extern "C" fn asyncinotify_watch_is_active(
+    self_: *mut asyncinotify,
+    watch: asyncinotify_watch,
+) -> c_int {
     on_handle("asyncinotify_watch_is_active", self_, |call| {
-        Ok(call.inotify.watch_is_active(WatchId::from_raw(watch))?.into())
+        Ok(call
+            .inotify
+            .watch_is_active(WatchId::from_raw(watch))?
+            .into())
     })
 }
 
@@ -301,7 +319,9 @@ pub unsafe extern "C" fn asyncinotify_watch_set_userdata(
     on_handle("asyncinotify_watch_set_userdata", self_, |call| {
         let watch = WatchId::from_raw(watch);
         let alive = || Ok(call.inotify.watch_is_active(watch).map(drop)?);
-        let replaced = call.attachments.set_userdata(watch, userdata, destroy, alive)?;
+        let replaced = call
+            .attachments
+            .set_userdata(watch, userdata, destroy, alive)?;
         drop(replaced);
         Ok(0)
     })
@@ -404,6 +424,9 @@ mod tests {
         }
         assert_eq!(all, Mask::all().bits());
         assert!(mask(all).is_ok());
-        assert_eq!(mask(0x0010_0000 | ASYNCINOTIFY_CREATE).unwrap_err().errno(), libc::EINVAL);
+        assert_eq!(
+            mask(0x0010_0000 | ASYNCINOTIFY_CREATE).unwrap_err().errno(),
+            libc::EINVAL
+        );
     }
 }

@@ -1,0 +1,36 @@
+//! inotify for every event loop: full paths, a pollable fd, and recursive watches that lose nothing.
+//!
+//! This is the safe core. C programs use the functions in [`capi`], which convert and nothing else; their manual is
+//! `include/asyncinotify.h`.
+//!
+//! The way of an event: kernel → `sys` (the only system calls) → `backlog` (raw bytes) → `watch` and `follow` (who hears
+//! of it, and what it means for the trees) → `batch` (records with paths) → `turn` (taking them) → the C skin. `scan`
+//! feeds what was in a directory before its watch into the same line.
+
+mod backlog;
+mod batch;
+mod error;
+mod follow;
+mod inotify;
+mod limbo;
+mod mask;
+mod moves;
+mod places;
+mod scan;
+mod slab;
+mod state;
+mod sys;
+mod tree;
+mod turn;
+mod watch;
+mod watch_id;
+
+pub mod capi;
+
+pub use batch::{Event, Text};
+pub use error::{Error, Result};
+pub use inotify::{Inotify, SyncTimeout};
+pub use mask::{EventFlags, InitFlags, Mask, RecursiveFlags};
+pub use tree::{Filter, RecursiveOptions};
+pub use turn::{Deadline, Turn};
+pub use watch_id::WatchId;

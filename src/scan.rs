@@ -1,0 +1,798 @@
+//! Scans: putting a watch on a directory and telling what was in it before.
+//!
+//! Watch first, list second, read the kernel's queue third. What was there when the watch began follows from the three:
+//! a name that no queued event tells of is there exactly if it was listed; one whose first event is its going was there;
+//! one whose first event is its coming was not. It is told at the position in the stream at which it was true: before
+//! the directory's first own event. So nothing is told twice, nothing is missed, and no path is wrong.
+//!
+//! A scan begins when all that was read is decoded. If the queue then turns out to hold a rename or a deletion of the
+//! directory, or of one above it, the path may have led elsewhere: the scan is void, and begins again when that event
+//! has been followed.
+
+use crate::backlog::raw_events;
+use crate::batch::Record;
+use crate::mask::{EventFlags, Mask, RecursiveFlags};
+use crate::places::{NONE, PlaceId, PlaceRef, state};
+use crate::state::{Pace, State};
+use crate::sys::Sys;
+use crate::sys::directory::{Access, Directory, Kind, entries};
+use crate::tree::Filter;
+use crate::watch::{Held, Holder};
+use crate::watch_id::WatchId;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, CString};
+
+/// A tree's root, open for the length of a slice: below it, paths are right whatever happens above.
+pub(crate) struct Anchor {
+    tree: u32,
+    root: Directory,
+    /// Watches were added by full path, which is right only if the root still has that path at the end.
+    by_path: bool,
+}
+
+/// A directory that is being listed.
+pub(crate) struct Listing {
+    place: PlaceRef,
+    tree: u32,
+    wd: i32,
+    directory: Directory,
+    raw: Vec<u8>,
+}
+
+/// What was found in a directory, on its way out.
+pub(crate) struct Emission {
+    pub(crate) position: u64,
+    place: PlaceRef,
+    tree: u32,
+    raw: Vec<u8>,
+    at: usize,
+    /// Listed, but they came after the watch: the kernel tells of them.
+    skip: HashSet<Vec<u8>>,
+    /// Not listed, but they went after the watch: they were there.
+    extra: Vec<(CString, Kind)>,
+}
+
+/// A filter to ask, with no lock held.
+pub(crate) struct Question {
+    tree: u32,
+    id: WatchId,
+    place: PlaceRef,
+    path: CString,
+    filter: Filter,
+}
+
+pub(crate) struct Answer {
+    question: Question,
+    yes: bool,
+}
+
+impl Question {
+    pub(crate) fn ask(mut self) -> Answer {
+        let yes = (self.filter)(&self.path);
+        Answer {
+            question: self,
+            yes,
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn queue_scan(&mut self, id: PlaceId, how: u16) {
+        let reference = self.places.reference(id);
+        let place = self.places.get_mut(id);
+        place.unset(state::REPORT | state::LISTED);
+        place.set(how);
+        if !place.is(state::QUEUED) {
+            place.set(state::QUEUED);
+            let tree = place.tree;
+            self.trees[tree].pending += 1;
+            self.scans.push(reference);
+        }
+    }
+
+    /// Looks on the disk whether a place is what it is taken for.
+    pub(crate) fn verify(&mut self, id: PlaceId) {
+        if self.places.get(id).wd != 0 && !self.places.get(id).is(state::QUEUED) {
+            self.queue_scan(id, state::VERIFY);
+        }
+    }
+
+    pub(crate) fn unqueue(&mut self, id: PlaceId) {
+        let place = self.places.get_mut(id);
+        if !place.is(state::QUEUED) {
+            return;
+        }
+        place.unset(state::QUEUED | state::VERIFY);
+        let tree = place.tree;
+        self.trees[tree].pending -= 1;
+        if self.trees[tree].pending == 0 && self.trees[tree].syncing {
+            self.finished.push(tree);
+        }
+    }
+
+    /// Forgets all scans of a tree that are queued or under way, and half-seen renames with them.
+    pub(crate) fn drop_scans_of(&mut self, tree: u32) {
+        let mut dropped = Vec::new();
+        let mut scans = std::mem::take(&mut self.scans);
+        scans.retain(|&scan| {
+            self.places
+                .resolve(scan)
+                .is_some_and(|id| self.places.get(id).tree != tree)
+        });
+        self.scans = scans;
+        if let Some(listing) = self.listing.take_if(|listing| listing.tree == tree) {
+            self.abandon(listing.wd);
+        }
+        self.emission.take_if(|emission| emission.tree == tree);
+        let queued = self
+            .places
+            .all()
+            .filter(|(_, place)| place.tree == tree && place.is(state::QUEUED));
+        dropped.extend(queued.map(|(id, _)| id));
+        for id in dropped {
+            self.places.get_mut(id).unset(state::QUEUED | state::VERIFY);
+        }
+        self.trees[tree].pending = 0;
+        self.finished.retain(|&finished| finished != tree);
+        let in_limbo: Vec<_> = self.limbo.iter().map(|limbo| limbo.place).collect();
+        for place in in_limbo {
+            if self.places.get(place).tree == tree {
+                self.drop_limbo(place);
+            }
+        }
+    }
+
+    /// Starts on the next directory.
+    pub(crate) fn scan_next(&mut self, pace: &Pace) -> Sys<Scanned> {
+        let Some(reference) = self.next_scan() else {
+            return Ok(Scanned::Stuck);
+        };
+        let Some(id) = self
+            .places
+            .resolve(reference)
+            .filter(|&id| self.places.get(id).is(state::QUEUED))
+        else {
+            return Ok(Scanned::On);
+        };
+        let index = self.places.get(id).tree;
+        let top = self.places.top(id);
+        if self.places.get(top).is(state::LIMBO) {
+            self.hold_scan(top, reference);
+            return Ok(Scanned::On);
+        }
+        if top != self.trees[index].root || self.trees[index].ending {
+            self.unqueue(id);
+            return Ok(Scanned::On);
+        }
+        if self.must_ask(id)
+            && let Some(filter) = self.trees[index].filter.take()
+        {
+            self.scans.push(reference);
+            let path = CString::new(self.path_of(id)).unwrap_or_default();
+            let id = self.trees[index].id;
+            return Ok(Scanned::Ask(Question {
+                tree: index,
+                id,
+                place: reference,
+                path,
+                filter,
+            }));
+        }
+        if let Err(errno) = self.reach(index) {
+            self.drain()?;
+            if self.backlog.is_empty() {
+                self.lose_tree(index, errno);
+            } else {
+                // The end of the root may be among it.
+                self.scans.push(reference);
+            }
+            return Ok(Scanned::On);
+        }
+        match self.open_and_watch(id) {
+            Ok((directory, wd)) => {
+                let raw = std::mem::take(&mut self.listing_memory);
+                self.listing = Some(Listing {
+                    place: reference,
+                    tree: index,
+                    wd,
+                    directory,
+                    raw,
+                });
+                self.list_on(pace)?;
+            }
+            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => {
+                self.confirm_gone(id)?
+            }
+            Err(errno) => self.scan_failed(id, errno),
+        }
+        Ok(Scanned::On)
+    }
+
+    /// The newest scan first: what has just come to be is watched soonest. Those whose filter is being asked wait.
+    fn next_scan(&mut self) -> Option<PlaceRef> {
+        let ready = |scan: &PlaceRef| match self.places.resolve(*scan) {
+            Some(id) => !self.must_ask(id) || self.trees[self.places.get(id).tree].filter.is_some(),
+            None => true,
+        };
+        let index = self.scans.iter().rposition(ready)?;
+        Some(self.scans.remove(index))
+    }
+
+    fn must_ask(&self, id: PlaceId) -> bool {
+        let place = self.places.get(id);
+        self.trees
+            .get(place.tree)
+            .is_some_and(|tree| tree.has_filter && tree.root != id)
+            && !place.is(state::ASKED)
+    }
+
+    /// What a filter said; it comes back to its tree.
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        let Answer { question, yes } = answer;
+        let Some(tree) = self
+            .trees
+            .get_mut(question.tree)
+            .filter(|tree| tree.id == question.id)
+        else {
+            self.garbage.push(question.filter);
+            return;
+        };
+        tree.filter = Some(question.filter);
+        let Some(id) = self.places.resolve(question.place) else {
+            return;
+        };
+        if yes {
+            self.places.get_mut(id).set(state::ASKED);
+        } else if !self.places.get(id).is(state::DOOMED) {
+            self.doom(id);
+        }
+    }
+
+    /// Opens the root of a tree, unless it is open.
+    fn reach(&mut self, index: u32) -> Sys<()> {
+        if self
+            .anchor
+            .as_ref()
+            .is_some_and(|anchor| anchor.tree == index)
+        {
+            return Ok(());
+        }
+        self.leave_anchor();
+        let root = self.open_root(index)?;
+        self.anchor = Some(Anchor {
+            tree: index,
+            root,
+            by_path: false,
+        });
+        Ok(())
+    }
+
+    fn open_root(&self, index: u32) -> Sys<Directory> {
+        let tree = &self.trees[index];
+        let root = Directory::open(None, &tree.absolute, Access::Anchor, true)?;
+        if root.identity()? == tree.identity {
+            Ok(root)
+        } else {
+            Err(libc::ENOENT)
+        }
+    }
+
+    /// Closes the root: an open directory can't tell of its end. If its path has changed meanwhile, watches added by that
+    /// path may be on anything.
+    pub(crate) fn leave_anchor(&mut self) {
+        let Some(anchor) = self.anchor.take() else {
+            return;
+        };
+        let tree = anchor.tree;
+        drop(anchor.root);
+        if anchor.by_path
+            && self.trees.get(tree).is_some_and(|tree| !tree.ending)
+            && self.open_root(tree).is_err()
+            && self.root_is_alive(tree)
+        {
+            self.begin_sync(tree);
+        }
+    }
+
+    /// Whether the kernel still watches a tree's root, as far as it has told.
+    fn root_is_alive(&mut self, index: u32) -> bool {
+        let wd = self.trees[index].root_wd;
+        let ended = Mask::IGNORED.bits() | Mask::DELETE_SELF.bits();
+        self.drain().is_ok()
+            && !raw_events(self.backlog.pending()).any(|(_, e)| e.wd == wd && e.mask & ended != 0)
+    }
+
+    /// A directory of a tree as an anchor, if it is where it should be.
+    pub(crate) fn open_anchor_of(&mut self, id: PlaceId) -> Option<Directory> {
+        let index = self.places.get(id).tree;
+        if self.places.top(id) != self.trees[index].root || self.reach(index).is_err() {
+            return None;
+        }
+        let mut path = Vec::new();
+        self.places.append_path(id, &mut path);
+        let root = &self.anchor.as_ref()?.root;
+        Directory::open(
+            Some(root),
+            path.strip_prefix(b"/").unwrap_or(&path),
+            Access::Anchor,
+            false,
+        )
+        .ok()
+    }
+
+    /// The full path of a place, as it is told.
+    pub(crate) fn path_of(&self, id: PlaceId) -> Vec<u8> {
+        let mut path = self.trees[self.places.get(id).tree].path.clone();
+        if self.places.get(id).parent != NONE && path.last() == Some(&b'/') {
+            path.pop();
+        }
+        self.places.append_path(id, &mut path);
+        path
+    }
+
+    fn open_and_watch(&mut self, id: PlaceId) -> Sys<(Directory, i32)> {
+        let mut path = std::mem::take(&mut self.scratch);
+        let opened = self.open_and_watch_by(id, &mut path);
+        self.scratch = path;
+        opened
+    }
+
+    fn open_and_watch_by(&mut self, id: PlaceId, path: &mut Vec<u8>) -> Sys<(Directory, i32)> {
+        let tree = &self.trees[self.places.get(id).tree];
+        let is_root = tree.root == id;
+        let Some(anchor) = &mut self.anchor else {
+            return Err(libc::ENOENT);
+        };
+        path.clear();
+        path.extend_from_slice(&tree.absolute);
+        if path.last() == Some(&b'/') {
+            path.pop();
+        }
+        let relative = path.len() + 1;
+        self.places.append_path(id, path);
+        let directory = Directory::open(
+            Some(&anchor.root),
+            path.get(relative..).unwrap_or(b""),
+            Access::List,
+            false,
+        )?;
+        if tree.flags.contains(RecursiveFlags::ONE_FILESYSTEM)
+            && directory.identity()?.dev != tree.identity.dev
+        {
+            return Err(libc::EXDEV);
+        }
+        let mask = tree.kernel_mask(is_root);
+        path.push(0);
+        let short = path.len() < libc::PATH_MAX as usize && path.len() > 1;
+        let mut wd = match CStr::from_bytes_with_nul(path) {
+            Ok(path) if short => {
+                anchor.by_path = true;
+                self.inotify.add(path, mask)?
+            }
+            _ => directory.watch(&self.inotify, mask)?,
+        };
+        if let Some(exact) = self.mask_without_oneshot(wd, mask) {
+            wd = directory.watch(&self.inotify, exact)?;
+        }
+        Ok((directory, wd))
+    }
+
+    /// A directory could not be reached. Either it is gone, or it, or one above it, is being renamed and the event is not
+    /// queued yet.
+    fn confirm_gone(&mut self, id: PlaceId) -> Sys<()> {
+        self.drain()?;
+        if self.backlog.is_empty() {
+            let above: Vec<PlaceId> = self.places.above(id).collect();
+            for place in above.into_iter().rev() {
+                match self.open_anchor_of(place) {
+                    Some(directory) => directory.wait_for_renames(),
+                    None => break,
+                }
+            }
+            self.drain()?;
+        }
+        if !self.backlog.is_empty() {
+            self.scans.push(self.places.reference(id));
+        } else if self.trees[self.places.get(id).tree].root == id {
+            self.lose_tree(self.places.get(id).tree, libc::ENOENT);
+        } else {
+            self.doom(id);
+        }
+        Ok(())
+    }
+
+    fn scan_failed(&mut self, id: PlaceId, errno: i32) {
+        let index = self.places.get(id).tree;
+        let tree = &mut self.trees[index];
+        let limit = matches!(
+            errno,
+            libc::ENOSPC | libc::EMFILE | libc::ENFILE | libc::ENOMEM
+        );
+        if limit && tree.setting_up {
+            tree.failure = Some(errno);
+        } else if errno == libc::EXDEV {
+            self.doom(id);
+        } else if tree.root == id {
+            self.lose_tree(index, errno);
+        } else {
+            self.tell_error(id, errno);
+            self.doom(id);
+        }
+    }
+
+    /// Lists a directory, in slices if it is large.
+    pub(crate) fn list_on(&mut self, pace: &Pace) -> Sys<()> {
+        while let Some(listing) = &mut self.listing {
+            match listing.directory.read(&mut listing.raw) {
+                Ok(0) => return self.finish_listing(),
+                // Deleted meanwhile: it was empty by then.
+                Err(libc::ENOENT) => return self.finish_listing(),
+                Ok(_) => {}
+                Err(errno) => {
+                    let (place, wd) = (listing.place, listing.wd);
+                    self.listing = None;
+                    self.abandon(wd);
+                    if let Some(id) = self.places.resolve(place) {
+                        self.scan_failed(id, errno);
+                    }
+                    return Ok(());
+                }
+            }
+            if listing.raw.len() > 64 * 1024 {
+                // A large one: keep the kernel's queue short meanwhile.
+                self.drain()?;
+                if pace.is_over() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_listing(&mut self) -> Sys<()> {
+        let Some(Listing {
+            place: reference,
+            wd,
+            directory,
+            raw,
+            ..
+        }) = self.listing.take()
+        else {
+            return Ok(());
+        };
+        drop(directory);
+        self.drain()?;
+        let Some(id) = self
+            .places
+            .resolve(reference)
+            .filter(|&id| self.places.get(id).is(state::QUEUED))
+        else {
+            self.abandon(wd);
+            return Ok(());
+        };
+        if !self.is_clean(id) {
+            self.abandon(wd);
+            self.scans.push(reference);
+            return Ok(());
+        }
+        let Some((id, listed)) = self.identify(id, wd)? else {
+            return Ok(());
+        };
+        let tree = self.places.get(id).tree;
+        self.places.get_mut(id).epoch = self.trees[tree].epoch;
+        if !listed {
+            self.unqueue(id);
+            return Ok(());
+        }
+        self.emission = Some(self.found_before_watch(id, raw));
+        Ok(())
+    }
+
+    /// Removes a watch that was added for a scan that came to nothing, unless others hold it.
+    fn abandon(&mut self, wd: i32) {
+        if !self.by_wd.contains_key(&wd) {
+            let _ = self.inotify.rm(wd);
+        }
+    }
+
+    /// Whether nothing that is queued moves or removes a place or one above it.
+    fn is_clean(&self, id: PlaceId) -> bool {
+        let structural = (Mask::MOVE | Mask::CREATE | Mask::DELETE).bits();
+        raw_events(self.backlog.pending()).all(|(_, event)| {
+            if event.mask & Mask::Q_OVERFLOW.bits() != 0 {
+                return false;
+            }
+            if event.mask & Mask::ISDIR.bits() == 0 || event.mask & structural == 0 {
+                return true;
+            }
+            let touched = |&at: &PlaceId| {
+                let place = self.places.get(at);
+                place.parent != NONE
+                    && self.places.get(place.parent).wd == event.wd
+                    && place.name() == event.name
+            };
+            !std::iter::once(id)
+                .chain(self.places.above(id))
+                .any(|at| touched(&at))
+        })
+    }
+
+    /// Makes the directory with this descriptor that of the place. The place that has it then, which is another where the
+    /// directory was known under another name; and whether what was listed is news.
+    fn identify(&mut self, id: PlaceId, wd: i32) -> Sys<Option<(PlaceId, bool)>> {
+        let place = self.places.get(id);
+        let tree = place.tree;
+        let syncing = place.epoch != self.trees[tree].epoch || self.trees[tree].syncing;
+        if place.wd == wd {
+            let verified = place.is(state::VERIFY);
+            self.places.get_mut(id).unset(state::VERIFY);
+            return Ok(Some((id, syncing || !verified)));
+        }
+        if place.is(state::VERIFY) {
+            // Not what it was taken for.
+            self.abandon(wd);
+            self.begin_sync(tree);
+            return Ok(None);
+        }
+        let mut id = id;
+        if place.wd != 0 {
+            id = self.split_off(id);
+        }
+        let others: Vec<PlaceId> = self
+            .places_of(wd)
+            .filter(|&other| self.places.get(other).tree == tree)
+            .collect();
+        for other in others {
+            let top = self.places.top(other);
+            let lost = self.places.get(top).is(state::LIMBO)
+                || self.places.get(other).epoch != self.trees[tree].epoch;
+            if self.places.get(top).is(state::DOOMED) {
+                // Its kernel watch is wanted after all.
+                self.hold(id, wd);
+                self.let_go(other);
+                return Ok(Some((id, true)));
+            }
+            if lost || !self.is_still_at(other, wd) {
+                let known = !syncing && !self.places.get(other).is(state::QUEUED);
+                let id = self.take_over(id, other);
+                return Ok(Some((id, !known)));
+            }
+            // One directory at two places of the tree: a bind mount.
+        }
+        self.hold(id, wd);
+        Ok(Some((id, true)))
+    }
+
+    fn places_of(&self, wd: i32) -> impl Iterator<Item = PlaceId> {
+        let first = match self.by_wd.get(&wd).map(Holder::by) {
+            Some(Held::Plain(index)) => self.plains[index].first_place,
+            Some(Held::Place(first)) => first,
+            Some(Held::Spent) | None => NONE,
+        };
+        (first != NONE)
+            .then(|| self.same_wd(first))
+            .into_iter()
+            .flatten()
+    }
+
+    /// Whether the disk has, at the path of a place, the directory with this descriptor.
+    fn is_still_at(&mut self, id: PlaceId, wd: i32) -> bool {
+        let index = self.places.get(id).tree;
+        let Some(directory) = self.open_anchor_of(id) else {
+            return false;
+        };
+        let mask = self.trees[index].kernel_mask(false);
+        match directory.watch(&self.inotify, mask) {
+            Ok(found) => {
+                self.abandon(found);
+                found == wd
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The name leads to another directory than it did: the old one keeps its record, without a name, until it is found.
+    fn split_off(&mut self, old: PlaceId) -> PlaceId {
+        let place = self.places.get(old);
+        let (tree, parent, name) = (place.tree, place.parent, place.name().to_vec());
+        let how = place.how();
+        if parent == NONE {
+            // The root is known by its identity.
+            self.let_go(old);
+            return old;
+        }
+        self.places.unlink(old);
+        let stale = self.trees[tree].epoch.wrapping_sub(1);
+        self.places.get_mut(old).epoch = stale;
+        let new = self.new_place(parent, &name);
+        self.swap_queued(old, new, how);
+        new
+    }
+
+    /// `known` is the directory that was found at the place `new`: its record, with all below, goes there.
+    fn take_over(&mut self, new: PlaceId, known: PlaceId) -> PlaceId {
+        let place = self.places.get(new);
+        let (parent, name, how) = (place.parent, place.name().to_vec(), place.how());
+        self.places.unlink(new);
+        if self.places.get(known).is(state::LIMBO) {
+            self.drop_limbo(known);
+        }
+        self.places.unlink(known);
+        self.places.link(known, parent, &name);
+        self.swap_queued(new, known, how);
+        self.doom(new);
+        known
+    }
+
+    /// The scan under way is that of `to`, no longer that of `from`.
+    fn swap_queued(&mut self, from: PlaceId, to: PlaceId, how: u16) {
+        let tree = self.places.get(from).tree;
+        if !self.places.get(to).is(state::QUEUED) {
+            self.places.get_mut(to).set(state::QUEUED);
+            self.trees[tree].pending += 1;
+        }
+        self.places.get_mut(to).unset(state::REPORT | state::LISTED);
+        self.places.get_mut(to).set(how);
+        self.places.get_mut(from).unset(state::QUEUED);
+        self.trees[tree].pending -= 1;
+    }
+
+    pub(crate) fn new_place(&mut self, parent: PlaceId, name: &[u8]) -> PlaceId {
+        let tree = self.places.get(parent).tree;
+        self.trees[tree].places += 1;
+        self.places.add(tree, self.trees[tree].epoch, parent, name)
+    }
+
+    /// What was in a directory when its watch began, from what was listed and what is queued.
+    fn found_before_watch(&self, id: PlaceId, raw: Vec<u8>) -> Emission {
+        let place = self.places.get(id);
+        let mut position = self.backlog.tail();
+        let structural = (Mask::MOVE | Mask::CREATE | Mask::DELETE).bits();
+        let coming = (Mask::MOVED_TO | Mask::CREATE).bits();
+        // The first event of each name: whether it came, and what it is.
+        let mut first: HashMap<&[u8], (bool, Kind)> = HashMap::new();
+        for (offset, event) in
+            raw_events(self.backlog.pending()).filter(|(_, event)| event.wd == place.wd)
+        {
+            position = position.min(self.backlog.head() + offset as u64);
+            if event.mask & structural != 0 && !event.name.is_empty() {
+                let kind = if event.mask & Mask::ISDIR.bits() != 0 {
+                    Kind::Directory
+                } else {
+                    Kind::Regular
+                };
+                first
+                    .entry(event.name)
+                    .or_insert((event.mask & coming != 0, kind));
+            }
+        }
+        let mut skip = HashSet::new();
+        let mut extra = Vec::new();
+        if !first.is_empty() {
+            let listed: HashSet<&[u8]> = entries(&raw, 0)
+                .map(|entry| entry.name.to_bytes())
+                .collect();
+            for (name, (came, kind)) in first {
+                if came {
+                    skip.insert(name.to_vec());
+                } else if !listed.contains(name) {
+                    extra.push((CString::new(name).unwrap_or_default(), kind));
+                }
+            }
+        }
+        Emission {
+            position,
+            place: self.places.reference(id),
+            tree: place.tree,
+            raw,
+            at: 0,
+            skip,
+            extra,
+        }
+    }
+
+    /// Tells what was found, and queues the subdirectories.
+    pub(crate) fn emit(&mut self, enough: usize) {
+        let Some(mut emission) = self.emission.take() else {
+            return;
+        };
+        let queued = |id: &PlaceId| self.places.get(*id).is(state::QUEUED);
+        let Some(id) = self.places.resolve(emission.place).filter(queued) else {
+            return;
+        };
+        let tree = &self.trees[emission.tree];
+        if self.places.top(id) != tree.root || tree.ending {
+            self.unqueue(id);
+            return;
+        }
+        let how = self.places.get(id).how();
+        let deep_enough = self.is_deep_enough(id);
+        let raw = std::mem::take(&mut emission.raw);
+        let mut paused = false;
+        for entry in entries(&raw, emission.at) {
+            paused = self.out.len() >= enough;
+            if paused {
+                break;
+            }
+            emission.at = entry.next;
+            if emission.skip.is_empty() || !emission.skip.contains(entry.name.to_bytes()) {
+                self.found(id, entry.name, entry.kind, how, deep_enough);
+            }
+        }
+        if paused {
+            self.emission = Some(Emission { raw, ..emission });
+            return;
+        }
+        while let Some((name, kind)) = emission.extra.pop() {
+            self.found(id, &name, kind, how, deep_enough);
+        }
+        let mut memory = raw;
+        memory.clear();
+        memory.shrink_to(64 * 1024);
+        self.listing_memory = memory;
+        self.unqueue(id);
+    }
+
+    /// One entry that was there before the watch.
+    fn found(&mut self, parent: PlaceId, name: &CStr, kind: Kind, how: u16, deep_enough: bool) {
+        self.tell_found(parent, name.to_bytes(), kind, how);
+        if kind != Kind::Directory || !deep_enough {
+            return;
+        }
+        let epoch = self.trees[self.places.get(parent).tree].epoch;
+        match self.places.child(parent, name.to_bytes()) {
+            // Known before the queue overflowed; is it still the same?
+            Some(child) if self.places.get(child).epoch != epoch => self.queue_scan(child, how),
+            Some(_) => {}
+            None => {
+                let child = self.new_place(parent, name.to_bytes());
+                self.queue_scan(child, how);
+            }
+        }
+    }
+
+    /// The events that the entry's appearing would have caused; in a list of all there is, one.
+    fn tell_found(&mut self, parent: PlaceId, name: &[u8], kind: Kind, how: u16) {
+        if how == 0 {
+            return;
+        }
+        let place = self.places.get(parent);
+        let asked = self.trees[place.tree].mask;
+        let possible: &[Mask] = match kind {
+            Kind::Regular if how & state::LISTED != 0 => {
+                &[Mask::CREATE, Mask::CLOSE_WRITE, Mask::MODIFY]
+            }
+            Kind::Regular => &[Mask::CREATE, Mask::MODIFY, Mask::CLOSE_WRITE],
+            Kind::Directory | Kind::Other => &[Mask::CREATE],
+        };
+        let is_dir = if kind == Kind::Directory {
+            Mask::ISDIR
+        } else {
+            Mask::empty()
+        };
+        let (wd, flags) = (place.wd, EventFlags::SYNTHETIC.bits());
+        for &mask in possible.iter().filter(|&&mask| asked.contains(mask)) {
+            self.deliver_in_place(
+                parent,
+                name,
+                Record {
+                    wd,
+                    flags,
+                    mask: (mask | is_dir).bits(),
+                    ..Record::NONE
+                },
+            );
+            if how & state::LISTED != 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// How a step of scanning went.
+pub(crate) enum Scanned {
+    On,
+    Ask(Question),
+    /// All that is left waits for a filter that is being asked.
+    Stuck,
+}

@@ -1,0 +1,346 @@
+//! All that an instance knows, behind one mutex: what was read, who watches what, and what waits to be delivered.
+//!
+//! The way of an event is a straight line through it: `read` from the kernel into the backlog, `decode` to the watches
+//! and places of its descriptor, `follow` what it means for the tree, deliver into `out`. Scans of directories feed the
+//! same line: what they find is told as events at the position in the stream where it belongs.
+
+use crate::backlog::Backlog;
+use crate::batch::{Batch, Record, Span};
+use crate::error::{Error, Result};
+use crate::limbo::Limbo;
+use crate::mask::Mask;
+use crate::moves::Moves;
+use crate::places::{IntHasher, NONE, PlaceId, PlaceRef, Places};
+use crate::scan::{Anchor, Emission, Listing, Question, Scanned};
+use crate::slab::Slab;
+use crate::sys::Sys;
+use crate::sys::inotify::{InotifyFd, MAX_EVENT};
+use crate::tree::{Filter, Tree};
+use crate::watch::{Holder, Plain, Target};
+use crate::watch_id::WatchId;
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long one call works on scans before it lets the event loop go on.
+const SLICE: Duration = Duration::from_millis(4);
+/// How many events are made ready before they are delivered.
+const ENOUGH: usize = 4096;
+
+pub(crate) struct State {
+    pub(crate) inotify: Arc<InotifyFd>,
+    /// Bytes fetched by one read.
+    pub(crate) read_size: usize,
+    pub(crate) backlog: Backlog,
+    pub(crate) out: Batch,
+
+    pub(crate) ids: HashMap<u64, Target>,
+    pub(crate) by_wd: HashMap<i32, Holder, BuildHasherDefault<IntHasher>>,
+    pub(crate) plains: Slab<Plain>,
+    pub(crate) trees: Slab<Tree>,
+    pub(crate) places: Places,
+
+    pub(crate) moves: Moves,
+    /// Ends of watches that the kernel does not tell of, by their position in the stream.
+    pub(crate) endings: VecDeque<(u64, WatchId)>,
+    /// Subtrees that have lost their name, until it is known where they are.
+    pub(crate) limbo: Vec<Limbo>,
+    /// Directories to watch and list.
+    pub(crate) scans: Vec<PlaceRef>,
+    pub(crate) listing: Option<Listing>,
+    pub(crate) emission: Option<Emission>,
+    pub(crate) anchor: Option<Anchor>,
+    /// Places to take away.
+    pub(crate) doomed: Vec<PlaceId>,
+    /// Places renamed since the kernel's queue was last empty.
+    pub(crate) recent: Vec<PlaceRef>,
+    /// Trees whose last scan is done.
+    pub(crate) finished: Vec<u32>,
+    /// Closures to drop once the mutex is free: dropping them may call anything.
+    pub(crate) garbage: Vec<Filter>,
+
+    /// The path in `out` of the directory that had the last event.
+    prefix: Option<Prefix>,
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) listing_memory: Vec<u8>,
+}
+
+struct Prefix {
+    place: PlaceId,
+    version: u64,
+    path: Span,
+}
+
+/// How far `fill` goes.
+pub(crate) struct Pace {
+    deadline: Instant,
+    enough: usize,
+    /// Stops when this tree is set up.
+    until: Option<u32>,
+}
+
+impl Pace {
+    pub(crate) fn one_slice() -> Pace {
+        Pace {
+            deadline: Instant::now() + SLICE,
+            enough: ENOUGH,
+            until: None,
+        }
+    }
+
+    /// The caller waits for `tree` and takes no events meanwhile.
+    pub(crate) fn until_set_up(tree: u32) -> Pace {
+        Pace {
+            deadline: Instant::now() + SLICE,
+            enough: usize::MAX,
+            until: Some(tree),
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+}
+
+pub(crate) enum Filled {
+    /// Events, or the end of a slice, or nothing to do: `has_work` tells.
+    Done,
+    /// A filter has to be asked, with the mutex released.
+    Ask(Question),
+}
+
+impl State {
+    pub(crate) fn new(inotify: Arc<InotifyFd>, cache_size: usize) -> State {
+        State {
+            inotify,
+            read_size: cache_size * MAX_EVENT,
+            backlog: Backlog::default(),
+            out: Batch::default(),
+            ids: HashMap::new(),
+            by_wd: HashMap::default(),
+            plains: Slab::default(),
+            trees: Slab::default(),
+            places: Places::default(),
+            moves: Moves::default(),
+            endings: VecDeque::new(),
+            limbo: Vec::new(),
+            scans: Vec::new(),
+            listing: None,
+            emission: None,
+            anchor: None,
+            doomed: Vec::new(),
+            recent: Vec::new(),
+            finished: Vec::new(),
+            garbage: Vec::new(),
+            prefix: None,
+            scratch: Vec::new(),
+            listing_memory: Vec::new(),
+        }
+    }
+
+    /// Whether another `fill` would get on without a word from the kernel.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.out.is_empty()
+            || !self.backlog.is_empty()
+            || self.emission.is_some()
+            || self.listing.is_some()
+            || !self.scans.is_empty()
+            || !self.doomed.is_empty()
+            || !self.endings.is_empty()
+            || !self.limbo.is_empty()
+            || !self.finished.is_empty()
+    }
+
+    /// Gets some events ready in `out`, or finds that there are none now.
+    pub(crate) fn fill(&mut self, pace: &Pace) -> Result<Filled> {
+        let result = self.fill_on(pace);
+        self.leave_anchor();
+        result.map_err(|errno| Error::of_call(errno, "read(2) of the inotify fd", None))
+    }
+
+    fn fill_on(&mut self, pace: &Pace) -> Sys<Filled> {
+        let mut reads = 0;
+        loop {
+            if pace.until.is_some_and(|tree| !self.is_setting_up(tree)) {
+                return Ok(Filled::Done);
+            }
+            if self.listing.is_some() {
+                if pace.is_over() {
+                    return Ok(Filled::Done);
+                }
+                self.list_on(pace)?;
+            } else if self
+                .emission
+                .as_ref()
+                .is_some_and(|emission| emission.position <= self.backlog.head())
+            {
+                self.emit(pace.enough);
+                if self.out.len() >= pace.enough {
+                    return Ok(Filled::Done);
+                }
+            } else if self
+                .endings
+                .front()
+                .is_some_and(|&(position, _)| position <= self.backlog.head())
+            {
+                self.end_next_watch();
+            } else if !self.backlog.is_empty() {
+                self.decode(pace.enough);
+                if self.out.len() >= pace.enough {
+                    return Ok(Filled::Done);
+                }
+            } else if let Some(tree) = self.finished.pop() {
+                self.finish_sync(tree);
+            } else if !self.scans.is_empty() {
+                if pace.is_over() {
+                    return Ok(Filled::Done);
+                }
+                match self.scan_next(pace)? {
+                    Scanned::On => {}
+                    Scanned::Ask(question) => return Ok(Filled::Ask(question)),
+                    Scanned::Stuck => return Ok(Filled::Done),
+                }
+            } else if !self.doomed.is_empty() {
+                if pace.is_over() {
+                    return Ok(Filled::Done);
+                }
+                self.release_some()?;
+            } else if !self.out.is_empty() && self.limbo.is_empty() {
+                return Ok(Filled::Done);
+            } else if reads > 0 && pace.is_over() {
+                return Ok(Filled::Done);
+            } else if self.read()? > 0 {
+                reads += 1;
+            } else {
+                self.forget_recent();
+                if self.limbo.is_empty() {
+                    self.trim();
+                    return Ok(Filled::Done);
+                }
+                self.settle_limbo()?;
+            }
+        }
+    }
+
+    /// One read from the kernel.
+    fn read(&mut self) -> Sys<usize> {
+        let size = self.read_size;
+        self.inotify.read(self.backlog.spare(), size)
+    }
+
+    /// Reads all that is queued now, so that whatever happened until now is in the backlog.
+    pub(crate) fn drain(&mut self) -> Sys<()> {
+        const SIZE: usize = 64 * 1024;
+        let read = self.inotify.read(self.backlog.spare(), SIZE)?;
+        // A read that leaves room for another event has emptied the queue.
+        if read + MAX_EVENT <= SIZE {
+            return Ok(());
+        }
+        let mut left = self.inotify.queued();
+        while left > 0 {
+            match self.inotify.read(self.backlog.spare(), SIZE)? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back memory that only a tree needed.
+    fn trim(&mut self) {
+        if self.trees.is_empty() && self.places.is_in_use() {
+            self.places.reset();
+            self.by_wd.shrink_to_fit();
+            self.scans = Vec::new();
+            self.doomed = Vec::new();
+            self.recent = Vec::new();
+            self.listing_memory = Vec::new();
+            self.anchor = None;
+        }
+    }
+
+    // Delivery: from here on an event is only copied.
+
+    /// Events of a directory in a tree, or of an entry in it (`name` not empty).
+    pub(crate) fn deliver_in_place(&mut self, place: PlaceId, name: &[u8], mut record: Record) {
+        let tree = &self.trees[self.places.get(place).tree];
+        record.watch = tree.id.as_raw();
+        let start = self.begin_path_of(place);
+        record.path = self.end_path(start, name);
+        record.name_len = name.len() as u32;
+        self.push(record);
+    }
+
+    /// Appends the path of `place` to `out`; where it starts.
+    #[inline]
+    fn begin_path_of(&mut self, place: PlaceId) -> usize {
+        let start = self.out.bytes.len();
+        if let Some(prefix) = &self.prefix
+            && prefix.place == place
+            && prefix.version == self.places.version
+        {
+            let from = prefix.path.start;
+            self.out
+                .bytes
+                .extend_from_within(from..from + prefix.path.len as usize);
+            return start;
+        }
+        let tree = &self.trees[self.places.get(place).tree];
+        self.out.bytes.extend_from_slice(&tree.path);
+        if self.places.get(place).parent != NONE && self.out.bytes.last() == Some(&b'/') {
+            self.out.bytes.pop();
+        }
+        self.places.append_path(place, &mut self.out.bytes);
+        let path = Span {
+            start,
+            len: (self.out.bytes.len() - start) as u32,
+        };
+        self.prefix = Some(Prefix {
+            place,
+            version: self.places.version,
+            path,
+        });
+        start
+    }
+
+    /// Appends `/name`, if there is a name, to the path that begins at `start`.
+    #[inline]
+    pub(crate) fn end_path(&mut self, start: usize, name: &[u8]) -> Span {
+        let bytes = &mut self.out.bytes;
+        if !name.is_empty() {
+            if bytes.last() != Some(&b'/') || bytes.len() == start {
+                bytes.push(b'/');
+            }
+            bytes.extend_from_slice(name);
+        }
+        self.out.end_text(start)
+    }
+
+    /// Remembers where a rename came from, or says it of one that arrives.
+    #[inline]
+    pub(crate) fn push(&mut self, mut record: Record) {
+        if record.mask & Mask::MOVE.bits() != 0 {
+            let watch = WatchId::from_raw(record.watch);
+            if record.mask & Mask::MOVED_FROM.bits() != 0 {
+                let path = record.path;
+                let path = &self.out.bytes[path.start..path.start + path.len as usize];
+                self.moves.remember(record.cookie, watch, path);
+            } else if let Some(from) = self.moves.find(record.cookie, watch) {
+                record.moved_from = self.out.text(from);
+            }
+        }
+        self.out.records.push(record);
+    }
+
+    /// What was got ready, in exchange for an empty batch.
+    pub(crate) fn swap_out(&mut self, batch: &mut Batch) {
+        self.prefix = None;
+        std::mem::swap(&mut self.out, batch);
+    }
+
+    /// A place moved or a tree was told another path: what was remembered of paths is void.
+    pub(crate) fn paths_changed(&mut self) {
+        self.places.version += 1;
+    }
+}

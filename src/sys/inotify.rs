@@ -1,0 +1,95 @@
+//! The kernel's inotify instance.
+
+use super::{Sys, check, errno};
+use crate::mask::{InitFlags, Mask};
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// The largest event the kernel makes: header, NAME_MAX bytes and a NUL.
+pub(crate) const MAX_EVENT: usize = size_of::<libc::inotify_event>() + libc::NAME_MAX as usize + 1;
+
+pub(crate) struct InotifyFd {
+    fd: OwnedFd,
+    blocking: bool,
+}
+
+impl InotifyFd {
+    pub(crate) fn new(flags: InitFlags) -> Sys<InotifyFd> {
+        // SAFETY: inotify_init1 takes no pointers; the new fd is owned by nobody else.
+        let fd = unsafe {
+            let fd = check(libc::inotify_init1(flags.bits() as libc::c_int))?;
+            OwnedFd::from_raw_fd(fd)
+        };
+        Ok(InotifyFd {
+            fd,
+            blocking: !flags.contains(InitFlags::NONBLOCK),
+        })
+    }
+
+    /// Whether read(2) on the fd waits, as it was opened.
+    pub(crate) fn is_blocking(&self) -> bool {
+        self.blocking
+    }
+
+    /// Adds a watch or changes one; the wd.
+    pub(crate) fn add(&self, path: &CStr, mask: Mask) -> Sys<i32> {
+        // SAFETY: `path` is NUL-terminated and lives over the call.
+        check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask.bits()) })
+    }
+
+    pub(crate) fn rm(&self, wd: i32) -> Sys<()> {
+        // SAFETY: inotify_rm_watch takes no pointers.
+        check(unsafe { libc::inotify_rm_watch(self.fd.as_raw_fd(), wd) }).map(|_| ())
+    }
+
+    /// Appends at most `max` bytes of whole events to `buffer`, without ever blocking; how many. 0: none is queued.
+    pub(crate) fn read(&self, buffer: &mut Vec<u8>, max: usize) -> Sys<usize> {
+        if self.blocking && !self.has_events()? {
+            return Ok(0);
+        }
+        buffer.try_reserve(max).map_err(|_| libc::ENOMEM)?;
+        loop {
+            let spare = &mut buffer.spare_capacity_mut()[..max];
+            // SAFETY: the kernel writes at most `max` bytes into memory that `spare` borrows.
+            let n = unsafe { libc::read(self.fd.as_raw_fd(), spare.as_mut_ptr().cast(), max) };
+            if n >= 0 {
+                // SAFETY: the kernel has filled `n` bytes behind the old length.
+                unsafe { buffer.set_len(buffer.len() + n as usize) };
+                return Ok(n as usize);
+            }
+            match errno() {
+                libc::EAGAIN => return Ok(0),
+                libc::EINTR => {}
+                other => return Err(other),
+            }
+        }
+    }
+
+    /// How many bytes are queued. The kernel walks its queue for this.
+    pub(crate) fn queued(&self) -> usize {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: FIONREAD writes one int.
+        unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &mut bytes) };
+        bytes.max(0) as usize
+    }
+
+    fn has_events(&self) -> Sys<bool> {
+        let mut fd = libc::pollfd {
+            fd: self.fd.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one pollfd, as the count says.
+        match check(unsafe { libc::poll(&mut fd, 1, 0) }) {
+            Ok(n) => Ok(n > 0),
+            Err(libc::EINTR) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+impl AsRawFd for InotifyFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}

@@ -1,0 +1,70 @@
+//! The pollable fd: mio's epoll instance over everything that makes `get` return something.
+//!
+//! mio registers edge-triggered, and an `epoll_wait` on its fd takes an item off the ready list although the item still
+//! is ready. Nobody ever waits on it here: polled from outside, an epoll fd whose items nobody takes is level-triggered,
+//! readable exactly while one of its items is. It is watched with poll(2), by the library itself as by its users.
+
+use super::{Sys, check};
+use mio::event::Source;
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Token};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+pub(crate) struct Pollable(Poll);
+
+impl Pollable {
+    /// Readable while one of `sources` is.
+    pub(crate) fn new(sources: &[RawFd]) -> Sys<Pollable> {
+        let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::EIO);
+        let poll = Poll::new().map_err(errno)?;
+        for (index, fd) in sources.iter().enumerate() {
+            SourceFd(fd)
+                .register(poll.registry(), Token(index), Interest::READABLE)
+                .map_err(errno)?;
+        }
+        Ok(Pollable(poll))
+    }
+
+    /// Lets the fd live on over an execve(2); mio opens it close-on-exec.
+    pub(crate) fn keep_over_exec(&self) -> Sys<()> {
+        // SAFETY: F_SETFD takes an int.
+        check(unsafe { libc::fcntl(self.as_raw_fd(), libc::F_SETFD, 0) }).map(|_| ())
+    }
+
+    /// Waits until the fd is readable: true; false at the deadline; EINTR on a signal.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Sys<bool> {
+        let mut fd = libc::pollfd {
+            fd: self.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        loop {
+            let left = match deadline {
+                None => -1,
+                Some(at) => milliseconds(at.saturating_duration_since(Instant::now())),
+            };
+            // SAFETY: one pollfd, as the count says.
+            if check(unsafe { libc::poll(&mut fd, 1, left) })? > 0 {
+                return Ok(true);
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+/// Rounded up, so that a wait never ends before its deadline.
+fn milliseconds(duration: Duration) -> libc::c_int {
+    duration
+        .as_nanos()
+        .div_ceil(1_000_000)
+        .min(libc::c_int::MAX as u128) as libc::c_int
+}
+
+impl AsRawFd for Pollable {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}

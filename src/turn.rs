@@ -1,0 +1,157 @@
+//! Taking events: one thread at a time, which owns what it takes until it comes for more.
+
+use crate::batch::{Batch, Event};
+use crate::error::{Error, Result};
+use crate::inotify::{Inotify, SyncTimeout};
+use crate::sys::owner_lock::Owned;
+use std::time::{Duration, Instant};
+
+/// Events on their last stage, and the memory of those already taken.
+#[derive(Default)]
+pub(crate) struct Reader {
+    batch: Batch,
+    next: usize,
+    /// Batches taken to their end whose strings are still in use.
+    kept: Vec<Batch>,
+    spare: Vec<Batch>,
+}
+
+impl Reader {
+    #[inline]
+    fn has_events(&self) -> bool {
+        self.next < self.batch.len()
+    }
+
+    fn install(&mut self, batch: Batch) {
+        if self.has_events() {
+            // A filter that was asked meanwhile has taken events itself, and left some: they come first.
+            self.batch.append(&batch);
+            return;
+        }
+        let done = std::mem::replace(&mut self.batch, batch);
+        self.next = 0;
+        self.kept.push(done);
+    }
+}
+
+/// The right to take events, until it is dropped.
+pub struct Turn<'a> {
+    inotify: &'a Inotify,
+    reader: Owned<'a, Reader>,
+}
+
+/// When a wait is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// `timeout` from now. Disabled is for the caller to interpret; here it waits for ever.
+    pub fn after(timeout: SyncTimeout) -> Deadline {
+        Deadline(match timeout {
+            SyncTimeout::Disabled | SyncTimeout::Infinite => None,
+            SyncTimeout::Millis(ms) => Instant::now().checked_add(Duration::from_millis(ms.into())),
+        })
+    }
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(inotify: &'a Inotify, reader: Owned<'a, Reader>) -> Turn<'a> {
+        Turn { inotify, reader }
+    }
+
+    /// Reuses the memory of what was handed out before: to be called where nobody holds on to earlier events.
+    #[inline]
+    pub fn recycle(&mut self) {
+        self.reader.with(|reader| {
+            if reader.kept.is_empty() {
+                return;
+            }
+            /// More are in use only while a call gathers events over several reads.
+            const SPARE: usize = 2;
+            for mut batch in reader.kept.drain(..) {
+                if reader.spare.len() < SPARE {
+                    batch.clear();
+                    reader.spare.push(batch);
+                }
+            }
+        });
+    }
+
+    /// The next event that is there now; never blocks. Events of this turn stay valid until `recycle`. `f` copies out what
+    /// is wanted; it must not take events itself.
+    #[inline]
+    pub fn take<R>(&mut self, f: impl FnOnce(&Event<'_>) -> R) -> Result<Option<R>> {
+        self.inotify.check_open()?;
+        if !self.reader.with(|reader| reader.has_events()) && !self.refill()? {
+            return Ok(None);
+        }
+        let (result, ended) = self.reader.with(|reader| {
+            let event = reader.batch.event(reader.next);
+            reader.next += 1;
+            let ended = if event.last { event.watch } else { None };
+            (f(&event), ended)
+        });
+        if let Some(id) = ended {
+            self.inotify.with_state(|state| {
+                state.retire(id);
+                Ok(())
+            })?;
+        }
+        Ok(Some(result))
+    }
+
+    /// Gets a batch of events ready; false if there are none now.
+    fn refill(&mut self) -> Result<bool> {
+        let mut batch = self
+            .reader
+            .with(|reader| reader.spare.pop())
+            .unwrap_or_default();
+        let fetched = self.inotify.fetch(&mut batch);
+        self.reader.with(|reader| match &fetched {
+            Ok(true) => reader.install(batch),
+            _ => reader.spare.push(batch),
+        });
+        fetched
+    }
+
+    /// Makes the pollable fd agree with what is left: before strangers' code runs within this turn.
+    #[inline]
+    pub fn publish(&mut self) {
+        let has_events = self.reader.with(|reader| reader.has_events());
+        self.inotify.publish(has_events);
+    }
+
+    /// Takes back wakes that are pending; whether there were any.
+    #[inline]
+    pub fn clear_wake(&mut self) -> bool {
+        self.inotify.clear_wake()
+    }
+
+    /// Before leaving with events untaken: edge-triggered waiters get a new edge if there are any.
+    pub fn stop_early(&mut self) -> Result<()> {
+        let has_events = self.reader.with(|reader| reader.has_events());
+        if has_events || self.refill()? {
+            self.inotify.publish(true);
+            self.inotify.renew_edge();
+        }
+        Ok(())
+    }
+
+    /// Blocks until there may be something: true; false at the deadline. EINTR on a signal or a wake, which is consumed.
+    pub fn wait(&mut self, deadline: Deadline) -> Result<bool> {
+        self.publish();
+        let readable = self.inotify.wait(deadline.0)?;
+        self.inotify.check_open()?;
+        if readable && self.clear_wake() {
+            return Err(Error::new(libc::EINTR, "interrupted by a wake"));
+        }
+        Ok(readable)
+    }
+}
+
+impl Drop for Turn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.publish();
+    }
+}

@@ -1,0 +1,394 @@
+//! Plain watches, and the table of who holds which watch descriptor.
+
+use crate::backlog::RawEvent;
+use crate::batch::Record;
+use crate::error::{Error, Result};
+use crate::mask::Mask;
+use crate::places::{NONE, PlaceId};
+use crate::state::State;
+use crate::watch_id::WatchId;
+use std::ffi::{CStr, CString};
+
+/// What an ID names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    Plain(u32),
+    Tree(u32),
+}
+
+/// Who hears of a watch descriptor, in four bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Holder(u32);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Held {
+    /// A plain watch, and through it the places of the same directory in trees.
+    Plain(u32),
+    /// The first place in trees.
+    Place(PlaceId),
+    /// A ONESHOT watch was here; only its IGNORED is to come.
+    Spent,
+}
+
+impl Holder {
+    const PLAIN: u32 = 1 << 31;
+    const SPENT: u32 = u32::MAX;
+
+    pub(crate) fn by(&self) -> Held {
+        match self.0 {
+            Holder::SPENT => Held::Spent,
+            n if n & Holder::PLAIN != 0 => Held::Plain(n & !Holder::PLAIN),
+            n => Held::Place(n),
+        }
+    }
+}
+
+impl From<Held> for Holder {
+    fn from(held: Held) -> Holder {
+        Holder(match held {
+            Held::Plain(index) => index | Holder::PLAIN,
+            Held::Place(place) => place,
+            Held::Spent => Holder::SPENT,
+        })
+    }
+}
+
+/// A watch on one file or directory.
+pub(crate) struct Plain {
+    pub(crate) id: WatchId,
+    pub(crate) wd: i32,
+    /// As it was given.
+    path: CString,
+    /// Event bits, EXCL_UNLINK and ONESHOT.
+    mask: Mask,
+    /// False once it was removed; its IGNORED may still be on the way.
+    active: bool,
+    /// Its last event is in the queue.
+    ended: bool,
+    /// The kernel's mask may ask for more than this watch does.
+    filtered: bool,
+    /// The kernel itself ends the watch with its first event.
+    kernel_oneshot: bool,
+    /// The first place in trees with the same watch descriptor.
+    pub(crate) first_place: PlaceId,
+}
+
+impl State {
+    pub(crate) fn target(&self, id: WatchId) -> Result<Target> {
+        self.ids
+            .get(&id.as_raw())
+            .copied()
+            .ok_or_else(|| no_such_watch(id))
+    }
+
+    pub(crate) fn add_watch(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
+        if mask.bits() & !Mask::all().bits() != 0 {
+            return Err(Error::new(
+                libc::EINVAL,
+                format!("the mask has bits inotify(7) does not know: {mask}"),
+            ));
+        }
+        if mask.is_empty() {
+            return Err(Error::new(libc::EINVAL, "the mask is empty"));
+        }
+        if mask.contains(Mask::MASK_ADD | Mask::MASK_CREATE) {
+            return Err(Error::new(
+                libc::EINVAL,
+                "MASK_ADD and MASK_CREATE exclude each other",
+            ));
+        }
+        if self.trees.is_empty() {
+            self.add_to_kernel(path, mask)
+        } else {
+            self.add_beside_trees(path, mask)
+        }
+    }
+
+    /// Without trees the kernel's rules are ours.
+    fn add_to_kernel(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
+        let wd = self
+            .inotify
+            .add(path, mask)
+            .map_err(|errno| add_failed(errno, path))?;
+        if let Some(Held::Plain(index)) = self.by_wd.get(&wd).map(Holder::by) {
+            let plain = &mut self.plains[index];
+            plain.mask = plain.mask.changed_by(mask);
+            plain.kernel_oneshot = plain.mask.contains(Mask::ONESHOT);
+            return Ok(plain.id);
+        }
+        Ok(self.new_plain(wd, path, mask, NONE))
+    }
+
+    /// With trees about, the path may lead to a directory that a tree watches: its mask is only ever added to, ONESHOT is
+    /// ours to do, and what nobody asked for is filtered.
+    fn add_beside_trees(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
+        let asked = mask - Mask::ONESHOT - Mask::MASK_CREATE;
+        let wd = self
+            .inotify
+            .add(path, asked | Mask::MASK_ADD)
+            .map_err(|errno| add_failed(errno, path))?;
+        match self.by_wd.get(&wd).map(Holder::by) {
+            Some(Held::Plain(_)) if mask.contains(Mask::MASK_CREATE) => {
+                Err(add_failed(libc::EEXIST, path))
+            }
+            Some(Held::Plain(index)) => {
+                let plain = &mut self.plains[index];
+                plain.mask = plain.mask.changed_by(mask);
+                plain.filtered = true;
+                Ok(plain.id)
+            }
+            Some(Held::Place(place)) => Ok(self.new_plain(wd, path, mask, place)),
+            Some(Held::Spent) | None => Ok(self.new_plain(wd, path, mask, NONE)),
+        }
+    }
+
+    fn new_plain(&mut self, wd: i32, path: &CStr, mask: Mask, first_place: PlaceId) -> WatchId {
+        let id = WatchId::next();
+        let index = self.plains.insert(Plain {
+            id,
+            wd,
+            path: path.to_owned(),
+            mask: mask & Mask::KEPT,
+            active: true,
+            ended: false,
+            filtered: first_place != NONE,
+            kernel_oneshot: mask.contains(Mask::ONESHOT) && self.trees.is_empty(),
+            first_place,
+        });
+        self.by_wd.insert(wd, Held::Plain(index).into());
+        self.ids.insert(id.as_raw(), Target::Plain(index));
+        id
+    }
+
+    /// A tree shares the descriptor from now on.
+    pub(crate) fn share_plain(&mut self, index: u32, first_place: PlaceId) {
+        let plain = &mut self.plains[index];
+        plain.filtered = true;
+        plain.first_place = first_place;
+    }
+
+    /// The mask that makes the kernel leave ONESHOT to us, if this descriptor's plain watch made it the kernel's.
+    pub(crate) fn mask_without_oneshot(&mut self, wd: i32, tree_mask: Mask) -> Option<Mask> {
+        let Some(Held::Plain(index)) = self.by_wd.get(&wd).map(Holder::by) else {
+            return None;
+        };
+        let plain = &mut self.plains[index];
+        if !plain.kernel_oneshot {
+            return None;
+        }
+        plain.kernel_oneshot = false;
+        Some((tree_mask | (plain.mask & Mask::ALL)) - Mask::MASK_ADD)
+    }
+
+    pub(crate) fn rm_watch(&mut self, id: WatchId) -> Result<()> {
+        match self.target(id)? {
+            Target::Plain(index) => self.rm_plain(index),
+            Target::Tree(index) => self.rm_tree(index),
+        }
+    }
+
+    fn rm_plain(&mut self, index: u32) -> Result<()> {
+        let plain = &mut self.plains[index];
+        let id = plain.id;
+        if !plain.active || plain.ended {
+            return Err(ended_watch(id));
+        }
+        plain.active = false;
+        if plain.first_place == NONE {
+            let wd = plain.wd;
+            // The kernel queues the IGNORED, behind all that was queued before.
+            return self.inotify.rm(wd).map_err(|_| ended_watch(id));
+        }
+        // A tree goes on with the descriptor: the end is told at the same position in the stream.
+        self.drain()
+            .map_err(|errno| Error::of_call(errno, "read(2) of the inotify fd", None))?;
+        self.endings.push_back((self.backlog.tail(), id));
+        Ok(())
+    }
+
+    /// The position has come at which the next watch ends that the kernel does not tell of.
+    pub(crate) fn end_next_watch(&mut self) {
+        let Some((_, id)) = self.endings.pop_front() else {
+            return;
+        };
+        match self.ids.get(&id.as_raw()) {
+            Some(&Target::Plain(index)) if !self.plains[index].ended => {
+                let (wd, first_place) = (self.plains[index].wd, self.plains[index].first_place);
+                self.end_plain(index);
+                if first_place == NONE {
+                    // The tree has left meanwhile.
+                    let _ = self.inotify.rm(wd);
+                    self.by_wd.remove(&wd);
+                } else {
+                    self.by_wd.insert(wd, Held::Place(first_place).into());
+                }
+            }
+            Some(&Target::Tree(index)) => self.end_tree(index),
+            _ => {}
+        }
+    }
+
+    /// Delivers the IGNORED of a plain watch.
+    fn end_plain(&mut self, index: u32) {
+        let plain = &mut self.plains[index];
+        plain.active = false;
+        if plain.ended {
+            return;
+        }
+        plain.ended = true;
+        let record = Record {
+            wd: plain.wd,
+            mask: Mask::IGNORED.bits(),
+            watch: plain.id.as_raw(),
+            last: true,
+            ..Record::NONE
+        };
+        self.deliver_to_plain(index, b"", record);
+    }
+
+    #[inline]
+    fn deliver_to_plain(&mut self, index: u32, name: &[u8], mut record: Record) {
+        let start = self.out.bytes.len();
+        let plain = &self.plains[index];
+        record.watch = plain.id.as_raw();
+        self.out.bytes.extend_from_slice(plain.path.to_bytes());
+        record.path = self.end_path(start, name);
+        record.name_len = name.len() as u32;
+        self.push(record);
+    }
+
+    /// An event of a plain watch's descriptor.
+    #[inline]
+    pub(crate) fn on_plain(&mut self, index: u32, event: &RawEvent<'_>) {
+        let plain = &self.plains[index];
+        if plain.ended {
+            return;
+        }
+        if event.mask & Mask::IGNORED.bits() != 0 {
+            return self.end_plain(index);
+        }
+        let unasked = event.mask & plain.mask.bits() & Mask::ALL.bits() == 0;
+        if plain.filtered && unasked && event.mask & Mask::UNMOUNT.bits() == 0 {
+            return;
+        }
+        let spent = plain.mask.contains(Mask::ONESHOT);
+        let record = Record {
+            wd: event.wd,
+            mask: event.mask,
+            cookie: event.cookie,
+            last: spent,
+            ..Record::NONE
+        };
+        self.deliver_to_plain(index, event.name, record);
+        if spent {
+            self.spend(index);
+        }
+    }
+
+    /// The one event of a ONESHOT watch is in the queue.
+    fn spend(&mut self, index: u32) {
+        let plain = &mut self.plains[index];
+        plain.active = false;
+        plain.ended = true;
+        let (wd, kernel_oneshot, first_place) = (plain.wd, plain.kernel_oneshot, plain.first_place);
+        if first_place != NONE {
+            self.by_wd.insert(wd, Held::Place(first_place).into());
+            self.push_ignored_of_nobody(wd);
+            return;
+        }
+        if !kernel_oneshot {
+            let _ = self.inotify.rm(wd);
+        }
+        self.by_wd.insert(wd, Held::Spent.into());
+    }
+
+    /// The IGNORED that follows a spent ONESHOT.
+    pub(crate) fn push_ignored_of_nobody(&mut self, wd: i32) {
+        self.push(Record {
+            wd,
+            mask: Mask::IGNORED.bits(),
+            ..Record::NONE
+        });
+    }
+
+    /// The last event of a watch is taken: its ID is stale.
+    pub(crate) fn retire(&mut self, id: WatchId) {
+        match self.ids.remove(&id.as_raw()) {
+            Some(Target::Plain(index)) => {
+                self.plains.remove(index);
+            }
+            // The tree's record goes with its last place.
+            Some(Target::Tree(_)) | None => {}
+        }
+    }
+
+    pub(crate) fn watch_path(&self, id: WatchId) -> Result<CString> {
+        Ok(match self.target(id)? {
+            Target::Plain(index) => self.plains[index].path.clone(),
+            Target::Tree(index) => CString::new(self.trees[index].path.clone()).unwrap_or_default(),
+        })
+    }
+
+    pub(crate) fn watch_set_path(&mut self, id: WatchId, path: &CStr) -> Result<()> {
+        match self.target(id)? {
+            Target::Plain(index) => self.plains[index].path = path.to_owned(),
+            Target::Tree(index) => self.set_tree_path(index, path),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn watch_mask(&self, id: WatchId) -> Result<Mask> {
+        Ok(match self.target(id)? {
+            Target::Plain(index) => self.plains[index].mask,
+            Target::Tree(index) => self.trees[index].mask,
+        })
+    }
+
+    pub(crate) fn watch_wd(&self, id: WatchId) -> Result<i32> {
+        Ok(match self.target(id)? {
+            Target::Plain(index) => self.plains[index].wd,
+            Target::Tree(index) => self.trees[index].root_wd,
+        })
+    }
+
+    pub(crate) fn watch_is_active(&self, id: WatchId) -> Result<bool> {
+        Ok(match self.target(id)? {
+            Target::Plain(index) => self.plains[index].active,
+            Target::Tree(index) => !self.trees[index].ending,
+        })
+    }
+}
+
+impl Mask {
+    /// The mask in force after another add on the same inode.
+    fn changed_by(self, mask: Mask) -> Mask {
+        let kept = if mask.contains(Mask::MASK_ADD) {
+            self
+        } else {
+            Mask::empty()
+        };
+        kept | (mask & Mask::KEPT)
+    }
+}
+
+fn add_failed(errno: i32, path: &CStr) -> Error {
+    Error::of_call(errno, "inotify_add_watch(2) on", Some(path))
+}
+
+fn no_such_watch(id: WatchId) -> Error {
+    let text = format!(
+        "this instance has no watch with ID {}: it has ended, or belongs to another instance",
+        id.as_raw()
+    );
+    Error::new(libc::ENOENT, text)
+}
+
+fn ended_watch(id: WatchId) -> Error {
+    Error::new(
+        libc::ENOENT,
+        format!(
+            "the watch with ID {} has ended already; its IGNORED is on the way",
+            id.as_raw()
+        ),
+    )
+}
