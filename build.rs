@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 const SECTIONS: [&str; 5] = ["error", "inotify", "watch", "event", "recursive"];
 
 fn main() {
-    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    let root =
+        PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     for input in ["build.rs", "cbindgen.toml", "src/capi"] {
         println!("cargo:rerun-if-changed={input}");
@@ -44,13 +45,16 @@ fn header(root: &Path) -> String {
         }
         text.push_str(&section(root, &path, &source));
     }
-    text.push_str("\n#ifdef __cplusplus\n} /* extern \"C\" */\n#endif\n\n#endif /* ASYNCINOTIFY_H */\n");
+    text.push_str(
+        "\n#ifdef __cplusplus\n} /* extern \"C\" */\n#endif\n\n#endif /* ASYNCINOTIFY_H */\n",
+    );
     text
 }
 
 /// The version of Cargo.toml, for the preprocessor.
 fn version() -> String {
-    let part = |name: &str| env::var(format!("CARGO_PKG_VERSION{name}")).expect("cargo sets the version");
+    let part =
+        |name: &str| env::var(format!("CARGO_PKG_VERSION{name}")).expect("cargo sets the version");
     let (text, major, minor, patch) = (part(""), part("_MAJOR"), part("_MINOR"), part("_PATCH"));
     format!(
         "/** The version of this header; asyncinotify_version() has that of the library that is loaded. */\n\
@@ -66,7 +70,8 @@ fn version() -> String {
 
 /// Constants, types and functions of one file.
 fn section(root: &Path, path: &Path, source: &str) -> String {
-    let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is valid");
+    let config =
+        cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is valid");
     let bindings = cbindgen::Builder::new()
         .with_config(config)
         .with_src(path)
@@ -77,30 +82,43 @@ fn section(root: &Path, path: &Path, source: &str) -> String {
     let generated = String::from_utf8(generated).expect("cbindgen writes UTF-8");
 
     let mut text = String::new();
-    let mut lines = generated.trim().lines().peekable();
+    let mut lines = generated
+        .trim()
+        .lines()
+        .filter(|line| !is_fence(line))
+        .peekable();
     while let Some(line) = lines.next() {
         // A comment of one line is written as one line.
         if line.trim_start() == "/**" {
             let first = lines.next().expect("a comment has a text");
             if lines.next_if(|line| line.trim_start() == "*/").is_some() {
-                writeln!(text, "{} */", first.replacen(" *", "/**", 1)).expect("a String takes all");
+                writeln!(text, "{} */", first.replacen(" *", "/**", 1))
+                    .expect("a String takes all");
                 continue;
             }
-            writeln!(text, "{line}\n{}", first.replace("self_", "self")).expect("a String takes all");
+            writeln!(text, "{line}\n{}", first.replace("self_", "self"))
+                .expect("a String takes all");
         } else if let Some(constant) = Constant::of(line, source) {
             // Constants stand as close together as they do in the source.
             if !constant.opens_group(source) {
                 let end = text.trim_end().len();
-                let start = text[..end].rfind("\n\n").filter(|start| !text[*start..end].contains("#define"));
+                let start = text[..end]
+                    .rfind("\n\n")
+                    .filter(|start| !text[*start..end].contains("#define"));
                 if let Some(start) = start {
                     text.remove(start);
                 }
             }
-            writeln!(text, "#define {} {}", constant.name, constant.value).expect("a String takes all");
+            writeln!(text, "#define {} {}", constant.name, constant.value)
+                .expect("a String takes all");
         } else {
             // `self` is the natural name in C, but taken in Rust; and the typedef's name is enough.
             let line = line.replace("self_", "self");
-            let line = if line.starts_with("typedef struct") { line } else { line.replace("struct asyncinotify", "asyncinotify") };
+            let line = if line.starts_with("typedef struct") {
+                line
+            } else {
+                line.replace("struct asyncinotify", "asyncinotify")
+            };
             writeln!(text, "{line}").expect("a String takes all");
         }
     }
@@ -119,7 +137,10 @@ impl<'a> Constant<'a> {
     fn of(line: &'a str, source: &str) -> Option<Self> {
         let (name, value) = line.strip_prefix("#define ")?.split_once(' ')?;
         let prefix = format!("pub const {name}: ");
-        let (line, declaration) = source.lines().enumerate().find(|(_, line)| line.starts_with(&prefix))?;
+        let (line, declaration) = source
+            .lines()
+            .enumerate()
+            .find(|(_, line)| line.starts_with(&prefix))?;
         let literal = declaration.split_once(" = ")?.1.trim_end_matches(';');
         let value = match () {
             // What is hexadecimal in Rust stays so in C; cbindgen alone writes decimal numbers.
@@ -133,13 +154,26 @@ impl<'a> Constant<'a> {
     /// Whether there is an empty line above its comment.
     fn opens_group(&self, source: &str) -> bool {
         let above: Vec<&str> = source.lines().take(self.line).collect();
-        above.iter().rev().find(|line| !line.starts_with("///")).is_none_or(|line| line.is_empty())
+        above
+            .iter()
+            .rev()
+            .find(|line| !line.starts_with("///"))
+            .is_none_or(|line| line.is_empty())
     }
 }
 
 /// The `//!` lines of a file, without their marks.
 fn module_docs(source: &str) -> Vec<&str> {
-    source.lines().map_while(|line| line.strip_prefix("//!")).collect()
+    source
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .filter(|line| !is_fence(line))
+        .collect()
+}
+
+/// Rustdoc needs to be told that code is C; a C header does not.
+fn is_fence(line: &str) -> bool {
+    line.trim_start_matches([' ', '*']).starts_with("```")
 }
 
 fn comment(lines: &[&str]) -> String {
@@ -152,5 +186,6 @@ fn comment(lines: &[&str]) -> String {
 }
 
 fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("can't read {}: {error}", path.display()))
+    fs::read_to_string(path)
+        .unwrap_or_else(|error| panic!("can't read {}: {error}", path.display()))
 }

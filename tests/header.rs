@@ -19,7 +19,10 @@ fn the_committed_header_is_up_to_date() {
         fs::write(committed(), GENERATED).unwrap();
     }
     let committed = fs::read_to_string(committed()).unwrap_or_default();
-    let differs = committed.lines().zip(GENERATED.lines()).find(|(committed, generated)| committed != generated);
+    let differs = committed
+        .lines()
+        .zip(GENERATED.lines())
+        .find(|(committed, generated)| committed != generated);
     assert!(
         committed == GENERATED,
         "include/asyncinotify.h is not what build.rs generates; first difference: {differs:#?}\n\
@@ -55,10 +58,20 @@ fn every_function_is_documented() {
     let functions = functions();
     assert!(functions.len() > 30, "{functions:?}");
     for (name, comment) in functions {
-        let says = |word: &str| assert!(comment.contains(word), "the comment of {name} lacks \"{word}\":\n{comment}");
+        let says = |word: &str| {
+            assert!(
+                comment.contains(word),
+                "the comment of {name} lacks \"{word}\":\n{comment}"
+            )
+        };
         assert!(name.starts_with("asyncinotify_"), "{name}");
         says("Python: ");
-        assert!(["Never blocks", "Blocks ", "Does not wait"].iter().any(|text| comment.contains(text)), "{name} may block?");
+        assert!(
+            ["Never blocks", "Blocks ", "Does not wait"]
+                .iter()
+                .any(|text| comment.contains(text)),
+            "{name} may block?"
+        );
         if !["asyncinotify_close", "asyncinotify_event_free"].contains(&&*name) {
             says("@return ");
         }
@@ -66,7 +79,13 @@ fn every_function_is_documented() {
 }
 
 fn compile(compiler: &str, arguments: &[&str], source: &str) -> bool {
-    if Command::new(compiler).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+    if Command::new(compiler)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_err()
+    {
         eprintln!("skipped: no {compiler} here");
         return false;
     }
@@ -92,7 +111,8 @@ fn compile(compiler: &str, arguments: &[&str], source: &str) -> bool {
 
 /// Compiles with every compiler there is; at least one of C is there wherever Rust links.
 fn compile_as_c(source: &str) {
-    let compiled = ["cc", "gcc", "clang"].map(|compiler| compile(compiler, &["-std=c99", "-xc"], source));
+    let compiled =
+        ["cc", "gcc", "clang"].map(|compiler| compile(compiler, &["-std=c99", "-xc"], source));
     assert!(compiled.contains(&true), "no C compiler found");
 }
 
@@ -104,7 +124,10 @@ fn compile_as_cpp(source: &str) {
 
 #[test]
 fn it_compiles_alone_and_twice() {
-    for source in ["#include \"asyncinotify.h\"\n", "#include \"asyncinotify.h\"\n#include \"asyncinotify.h\"\n"] {
+    for source in [
+        "#include \"asyncinotify.h\"\n",
+        "#include \"asyncinotify.h\"\n#include \"asyncinotify.h\"\n",
+    ] {
         // An empty translation unit is not C99.
         compile_as_c(&format!("{source}extern int not_empty;\n"));
         compile_as_cpp(source);
@@ -115,9 +138,28 @@ fn it_compiles_alone_and_twice() {
 fn constants_work_in_if_and_switch_and_equal_the_kernels() {
     let mut source = String::from("#include \"asyncinotify.h\"\n#include <sys/inotify.h>\n");
     let bits = [
-        "ACCESS", "MODIFY", "ATTRIB", "CLOSE_WRITE", "CLOSE_NOWRITE", "OPEN", "MOVED_FROM", "MOVED_TO", "CREATE", "DELETE",
-        "DELETE_SELF", "MOVE_SELF", "UNMOUNT", "Q_OVERFLOW", "IGNORED", "ISDIR", "ONLYDIR", "DONT_FOLLOW", "EXCL_UNLINK",
-        "MASK_CREATE", "MASK_ADD", "ONESHOT",
+        "ACCESS",
+        "MODIFY",
+        "ATTRIB",
+        "CLOSE_WRITE",
+        "CLOSE_NOWRITE",
+        "OPEN",
+        "MOVED_FROM",
+        "MOVED_TO",
+        "CREATE",
+        "DELETE",
+        "DELETE_SELF",
+        "MOVE_SELF",
+        "UNMOUNT",
+        "Q_OVERFLOW",
+        "IGNORED",
+        "ISDIR",
+        "ONLYDIR",
+        "DONT_FOLLOW",
+        "EXCL_UNLINK",
+        "MASK_CREATE",
+        "MASK_ADD",
+        "ONESHOT",
     ];
     let equal = |ours: &str, kernel: &str| {
         format!(
@@ -147,15 +189,22 @@ fn constants_work_in_if_and_switch_and_equal_the_kernels() {
     ] {
         if ours.starts_with("TIMEOUT") {
             // Signed: compared as what it is.
-            source.push_str(&format!("#if ASYNCINOTIFY_{ours} != {kernel}\n#error ASYNCINOTIFY_{ours}\n#endif\n"));
+            source.push_str(&format!(
+                "#if ASYNCINOTIFY_{ours} != {kernel}\n#error ASYNCINOTIFY_{ours}\n#endif\n"
+            ));
         } else {
             source.push_str(&equal(ours, kernel));
         }
     }
-    source.push_str("#if ASYNCINOTIFY_VERSION_NUMBER < (0 << 16 | 1 << 8 | 0)\n#error version\n#endif\n");
+    source.push_str(
+        "#if ASYNCINOTIFY_VERSION_NUMBER < (0 << 16 | 1 << 8 | 0)\n#error version\n#endif\n",
+    );
     source.push_str("int name(uint32_t mask);\nint name(uint32_t mask)\n{\n    switch (mask) {\n");
     for (number, bit) in bits.iter().enumerate() {
-        source.push_str(&format!("    case ASYNCINOTIFY_{bit}: return {};\n", number + 1));
+        source.push_str(&format!(
+            "    case ASYNCINOTIFY_{bit}: return {};\n",
+            number + 1
+        ));
     }
     source.push_str("    default: return 0;\n    }\n}\n");
     compile_as_c(&source);
@@ -167,9 +216,18 @@ fn the_example_in_its_first_comment_compiles() {
     let manual = GENERATED.split_once("*/").unwrap().0;
     let (_, example) = manual.split_once("EXAMPLE").unwrap();
     let (example, _) = example.split_once("cc watch.c").unwrap();
-    let source: String = example.lines().map(|line| format!("{}\n", line.strip_prefix(" *").unwrap_or(line))).collect();
+    let source: String = example
+        .lines()
+        .map(|line| format!("{}\n", line.strip_prefix(" *").unwrap_or(line)))
+        .collect();
     assert!(source.contains("int main(void)"));
-    assert!(source.lines().filter(|line| !line.trim().is_empty()).count() <= 25);
+    assert!(
+        source
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .count()
+            <= 25
+    );
     compile_as_c(&source);
     compile_as_cpp(&source);
 }

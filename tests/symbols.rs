@@ -17,7 +17,9 @@ type Header = object::elf::FileHeader32<Endianness>;
 
 /// cargo puts the cdylib beside the tests.
 fn shared_object() -> (PathBuf, Vec<u8>) {
-    let path = std::env::current_exe().unwrap().with_file_name("libasyncinotify.so");
+    let path = std::env::current_exe()
+        .unwrap()
+        .with_file_name("libasyncinotify.so");
     let data = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     (path, data)
 }
@@ -32,7 +34,10 @@ fn declared() -> BTreeSet<String> {
         rest = comment.split_once("*/").unwrap().1;
     }
     code.push_str(rest);
-    for line in code.lines().filter(|line| !line.starts_with(['#', ' ']) && !line.starts_with("typedef")) {
+    for line in code
+        .lines()
+        .filter(|line| !line.starts_with(['#', ' ']) && !line.starts_with("typedef"))
+    {
         if let Some((declaration, _)) = line.split_once('(') {
             names.insert(declaration.rsplit([' ', '*']).next().unwrap().to_owned());
         }
@@ -51,7 +56,12 @@ fn it_exports_the_functions_of_the_header_and_nothing_else() {
         .collect();
     let declared = declared();
     assert!(declared.len() > 30, "{declared:?}");
-    assert_eq!(exported, declared, "exported on the left, declared on the right; {}", path.display());
+    assert_eq!(
+        exported,
+        declared,
+        "exported on the left, declared on the right; {}",
+        path.display()
+    );
 }
 
 /// The strings of all dynamic entries with this tag.
@@ -61,7 +71,11 @@ fn dynamic(tag: u32) -> Vec<String> {
     let endian = header.endian().unwrap();
     let sections = header.sections(endian, &*data).unwrap();
     let (entries, strings) = sections.dynamic(endian, &*data).unwrap().unwrap();
-    let (offset, size) = sections.section(strings).unwrap().file_range(endian).unwrap();
+    let (offset, size) = sections
+        .section(strings)
+        .unwrap()
+        .file_range(endian)
+        .unwrap();
     let strings = StringTable::new(&*data, offset, offset + size);
     entries
         .iter()
@@ -78,7 +92,19 @@ fn its_soname_is_that_of_this_abi() {
 #[test]
 fn it_needs_only_the_c_library() {
     for library in dynamic(DT_NEEDED) {
-        let known = ["libc.", "libgcc_s.", "ld-linux", "libm.", "libpthread.", "libdl.", "librt.", "ld-musl"];
-        assert!(known.iter().any(|name| library.starts_with(name)), "{library}");
+        let known = [
+            "libc.",
+            "libgcc_s.",
+            "ld-linux",
+            "libm.",
+            "libpthread.",
+            "libdl.",
+            "librt.",
+            "ld-musl",
+        ];
+        assert!(
+            known.iter().any(|name| library.starts_with(name)),
+            "{library}"
+        );
     }
 }
