@@ -1,0 +1,80 @@
+//! A watched tree beside the plain watches: random changes, and a replica that must equal the disk when all was taken.
+
+use std::fs;
+use std::path::PathBuf;
+
+use libc::{IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO};
+
+use crate::support::abi::Event;
+use crate::support::replica::{Replica, differences, on_disk};
+use crate::support::rng::Rng;
+
+pub const MASK: u32 = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+
+pub struct Tree {
+    root: PathBuf,
+    pub id: u64,
+    replica: Replica,
+}
+
+impl Tree {
+    pub fn new(root: PathBuf, id: u64) -> Tree {
+        Tree {
+            replica: Replica::new(&root),
+            root,
+            id,
+        }
+    }
+
+    pub fn take(&mut self, event: &Event) -> Result<(), String> {
+        self.replica.take(event)
+    }
+
+    fn directory(&self, rng: &mut Rng) -> PathBuf {
+        let mut path = self.root.clone();
+        for _ in 0..rng.below(4) {
+            path.push(["x", "y", "z"][rng.below(3)]);
+        }
+        path
+    }
+
+    /// A change that may fail: the names are few and chosen blindly.
+    pub fn operate(&mut self, rng: &mut Rng) -> String {
+        let directory = self.directory(rng);
+        let file = directory.join(["1", "2", "3"][rng.below(3)]);
+        let (what, done) = match rng.below(8) {
+            0 | 1 => (
+                format!("tree: mkdir -p {directory:?}"),
+                fs::create_dir_all(&directory),
+            ),
+            2 if directory != self.root => (
+                format!("tree: rm -r {directory:?}"),
+                fs::remove_dir_all(&directory),
+            ),
+            3 if directory != self.root => {
+                let to = self.directory(rng);
+                (
+                    format!("tree: mv {directory:?} {to:?}"),
+                    fs::rename(&directory, &to),
+                )
+            }
+            4 => {
+                let to = self.directory(rng).join("3");
+                (format!("tree: mv {file:?} {to:?}"), fs::rename(&file, &to))
+            }
+            5 => (format!("tree: rm {file:?}"), fs::remove_file(&file)),
+            _ => (
+                format!("tree: create {file:?}"),
+                fs::File::create(&file).map(drop),
+            ),
+        };
+        format!("{what} {}", if done.is_ok() { "" } else { "(failed)" })
+    }
+
+    pub fn differences(&mut self) -> String {
+        match self.replica.at_rest() {
+            Ok(()) => differences(&self.replica.entries(), &on_disk(&self.root)),
+            Err(what) => what,
+        }
+    }
+}
