@@ -543,19 +543,20 @@ impl State {
             .filter(|&other| self.places.get(other).tree == tree)
             .collect();
         for other in others {
-            let top = self.places.top(other);
-            let lost = self.places.get(top).is(state::LIMBO)
-                || self.places.get(other).epoch != self.trees[tree].epoch;
-            if self.places.get(top).is(state::DOOMED) {
-                // Its kernel watch is wanted after all.
+            if self.places.get(other).epoch != self.trees[tree].epoch {
+                // Not found again yet since the queue overflowed: here it is, with all below as little known as itself.
+                return Ok(Some((self.take_over(id, other), true)));
+            }
+            let top = self.places.get(self.places.top(other));
+            let doomed = top.is(state::DOOMED);
+            if doomed || top.is(state::LIMBO) || !self.is_still_at(other, wd) {
+                // It left and came back unseen, so it is new here, and so is what it contains. The kernel's watch is kept.
+                if !doomed {
+                    self.doom(other);
+                }
                 self.hold(id, wd);
                 self.let_go(other);
                 return Ok(Some((id, true)));
-            }
-            if lost || !self.is_still_at(other, wd) {
-                let known = !syncing && !self.places.get(other).is(state::QUEUED);
-                let id = self.take_over(id, other);
-                return Ok(Some((id, !known)));
             }
             // One directory at two places of the tree: a bind mount.
         }
