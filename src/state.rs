@@ -206,9 +206,9 @@ impl State {
                     return Ok(Filled::Done);
                 }
                 self.release_some()?;
-            } else if !self.out.is_empty() && self.limbo.is_empty() {
-                return Ok(Filled::Done);
-            } else if reads > 0 && pace.is_over() {
+            } else if (!self.out.is_empty() && self.limbo.is_empty())
+                || (reads > 0 && pace.is_over())
+            {
                 return Ok(Filled::Done);
             } else if self.read()? > 0 {
                 reads += 1;
