@@ -11,6 +11,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::atomic::Ordering;
 
 use libc::size_t;
 
@@ -99,6 +100,23 @@ struct Taken {
     ended: Option<Destroy>,
 }
 
+/// While it lives, events of several reads are gathered for one call, and none of their strings may go.
+struct Gathering<'a>(&'a Call);
+
+impl<'a> Gathering<'a> {
+    fn begin(call: &'a Call) -> Self {
+        // Only the thread whose turn it is changes it.
+        call.gathering.fetch_add(1, Ordering::Relaxed);
+        Gathering(call)
+    }
+}
+
+impl Drop for Gathering<'_> {
+    fn drop(&mut self) {
+        self.0.gathering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// How a round of callbacks ended.
 enum End {
     Empty,
@@ -121,9 +139,23 @@ impl<'a> Consumer<'a> {
     #[inline]
     fn begin_without_waiting(call: &'a Call) -> Result<Self> {
         let mut consumer = Consumer::begin(call)?;
-        consumer.turn.recycle();
+        consumer.recycle();
         consumer.turn.clear_wake();
         Ok(consumer)
+    }
+
+    /// Ends the life of the strings of earlier events; not inside a filter that is asked while events are gathered.
+    #[inline]
+    fn recycle(&mut self) {
+        if self.call.gathering.load(Ordering::Relaxed) == 0 {
+            self.turn.recycle();
+        }
+    }
+
+    /// Before leaving with events untaken: the pollable fd says so, with a new edge. Should it fail, what could not be
+    /// read still makes the fd readable, and the next call meets the error; this one has something better to return.
+    fn stop_early(&mut self) {
+        let _ = self.turn.stop_early();
     }
 
     /// Takes the next event into `out`, if there is one.
@@ -207,7 +239,7 @@ impl<'a> Consumer<'a> {
             if wakes && self.turn.clear_wake() {
                 break Ok(End::Woken);
             }
-            self.turn.recycle();
+            self.recycle();
             let mut event = MaybeUninit::uninit();
             let taken = match self.take(event.as_mut_ptr()) {
                 Ok(Some(taken)) => taken,
@@ -255,10 +287,7 @@ impl<'a> Consumer<'a> {
     /// How long a wait may last that begins now; an error where it must not even begin.
     fn deadline(&self) -> Result<Deadline> {
         match self.call.inotify.sync_timeout() {
-            SyncTimeout::Disabled if self.call.blocking => {
-                Ok(Deadline::after(SyncTimeout::Infinite))
-            }
-            SyncTimeout::Disabled => Err(Failure::plain(
+            SyncTimeout::Disabled if !self.call.inotify.is_blocking() => Err(Failure::plain(
                 libc::EAGAIN,
                 "no event now, and the instance is non-blocking with no sync_timeout set",
             )),
@@ -353,7 +382,7 @@ pub unsafe extern "C" fn asyncinotify_sync_get(
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
         let mut consumer = Consumer::begin(call)?;
-        consumer.turn.recycle();
+        consumer.recycle();
         let mut deadline = None;
         loop {
             if consumer.turn.clear_wake() {
@@ -403,6 +432,7 @@ pub unsafe extern "C" fn asyncinotify_get_events(
         // SAFETY: the header asks for room for `max` events.
         let out = unsafe { array(out, max, "out") }?;
         let mut consumer = Consumer::begin_without_waiting(call)?;
+        let _gathering = Gathering::begin(call);
         for count in 0..max {
             match consumer.take_one(out.place(count)) {
                 Ok(1) => {}
@@ -411,7 +441,7 @@ pub unsafe extern "C" fn asyncinotify_get_events(
                 _ => return Ok(count as isize),
             }
         }
-        consumer.turn.stop_early()?;
+        consumer.stop_early();
         Ok(max as isize)
     })
 }
@@ -477,7 +507,7 @@ pub unsafe extern "C" fn asyncinotify_dispatch(
             (0, Err(failure)) => Err(failure),
             (count, Err(_) | Ok(End::Empty | End::Closed)) => Ok(count as isize),
             (count, Ok(End::Enough | End::Stopped(_) | End::Woken)) => {
-                consumer.turn.stop_early()?;
+                consumer.stop_early();
                 Ok(count as isize)
             }
         }
@@ -516,12 +546,12 @@ pub unsafe extern "C" fn asyncinotify_run(
                 End::Empty => {}
                 End::Closed => return Err(Failure::cancelled()),
                 End::Woken => {
-                    consumer.turn.stop_early()?;
+                    consumer.stop_early();
                     return Err(woken());
                 }
                 End::Enough => {}
                 End::Stopped(value) => {
-                    consumer.turn.stop_early()?;
+                    consumer.stop_early();
                     return Ok(value);
                 }
             }

@@ -4,6 +4,7 @@
 
 use std::ffi::c_int;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use libc::size_t;
 
@@ -38,10 +39,10 @@ pub struct asyncinotify {
 pub(crate) struct Instance {
     // First, so that it is dropped first: the filters it drops still put their userdata into `retired`.
     pub(crate) inotify: Inotify,
-    /// Opened without O_NONBLOCK.
-    pub(crate) blocking: bool,
     pub(crate) attachments: Attachments,
     pub(crate) retired: Arc<Retired>,
+    /// Calls that gather events under way: not 0 inside a filter that they ask.
+    pub(crate) gathering: AtomicUsize,
 }
 
 static HANDLES: HandleTable<Instance> = HandleTable::new();
@@ -112,9 +113,9 @@ pub unsafe extern "C" fn asyncinotify_new(init_flags: u32, out: *mut *mut asynci
         let token = HANDLES
             .open(Instance {
                 inotify: Inotify::new(flags)?,
-                blocking: !flags.contains(InitFlags::NONBLOCK),
                 attachments: Attachments::new(),
                 retired: Arc::default(),
+                gathering: AtomicUsize::new(0),
             })
             .ok_or_else(|| {
                 Failure::plain(

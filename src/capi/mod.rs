@@ -66,6 +66,7 @@
 //!   must return: no longjmp(3), no C++ exception may leave them.
 
 #![allow(non_camel_case_types)] // C's names
+#![allow(clippy::missing_safety_doc)] // The comments are C's manual, and say what pointers have to be.
 
 // The sections of the header; build.rs has their order.
 pub mod error;

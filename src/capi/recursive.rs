@@ -141,10 +141,10 @@ impl FilterOwner {
 
 impl Drop for FilterOwner {
     fn drop(&mut self) {
-        if self.ours.load(Ordering::Acquire) {
-            if let Some(destroy) = Destroy::new(self.destroy, self.userdata) {
-                self.retired.push(destroy);
-            }
+        if self.ours.load(Ordering::Acquire)
+            && let Some(destroy) = Destroy::new(self.destroy, self.userdata)
+        {
+            self.retired.push(destroy);
         }
     }
 }
