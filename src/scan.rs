@@ -543,12 +543,12 @@ impl State {
             .filter(|&other| self.places.get(other).tree == tree)
             .collect();
         for other in others {
-            if self.places.get(other).epoch != self.trees[tree].epoch {
+            let top = self.places.get(self.places.top(other));
+            let doomed = top.is(state::DOOMED);
+            if !doomed && self.places.get(other).epoch != self.trees[tree].epoch {
                 // Not found again yet since the queue overflowed: here it is, with all below as little known as itself.
                 return Ok(Some((self.take_over(id, other), true)));
             }
-            let top = self.places.get(self.places.top(other));
-            let doomed = top.is(state::DOOMED);
             if doomed || top.is(state::LIMBO) || !self.is_still_at(other, wd) {
                 // It left and came back unseen, so it is new here, and so is what it contains. The kernel's watch is kept.
                 if !doomed {
@@ -614,6 +614,9 @@ impl State {
     fn take_over(&mut self, new: PlaceId, known: PlaceId) -> PlaceId {
         let place = self.places.get(new);
         let (parent, name, how) = (place.parent, place.name().to_vec(), place.how());
+        let old = self.places.get(known);
+        let vacated = (old.is(state::QUEUED) && old.parent != NONE)
+            .then(|| (old.parent, old.name().to_vec(), old.how()));
         self.places.unlink(new);
         if self.places.get(known).is(state::LIMBO) {
             self.drop_limbo(known);
@@ -622,6 +625,11 @@ impl State {
         self.places.link(known, parent, &name);
         self.swap_queued(new, known, how);
         self.doom(new);
+        if let Some((parent, name, how)) = vacated {
+            // Another directory has its old name.
+            let successor = self.new_place(parent, &name);
+            self.queue_scan(successor, how);
+        }
         known
     }
 
