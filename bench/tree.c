@@ -62,6 +62,27 @@ static void make_small(void)
     }
 }
 
+/* The directory five levels below "big" or "small", as `big` and `small` name them. */
+static const char *deepest_below(const char *top, char path[PATH_MAX])
+{
+    int length = snprintf(path, PATH_MAX, "%.3800s", top);
+    long index = top == big ? 1 : 0;
+    for (int level = 0; level < 5 && (top != big || index <= size); level++) {
+        length += sprintf(path + length, "/dir-%06ld", index);
+        index = top == big ? index * FANOUT + 1 : index + 1;
+    }
+    return path + strlen(top);
+}
+
+/* Of a run that was stopped half-way. */
+static void unlink_left_over(const char *top)
+{
+    char path[PATH_MAX];
+    deepest_below(top, path);
+    strcat(path, "/new");
+    unlink(path);
+}
+
 static void make_tree(void)
 {
     char folder[2048], mark[PATH_MAX], cwd[1024];
@@ -85,6 +106,8 @@ static void make_tree(void)
     if (access(mark, F_OK) == 0) {          /* a run that was stopped may have left them renamed */
         rename(big_renamed, big);
         rename(small_renamed, small);
+        unlink_left_over(big);
+        unlink_left_over(small);
         return;
     }
     note("tree: making %ld directories with %ld files in %s, once", size, size * FILES, folder);
@@ -298,17 +321,11 @@ static void compare_rename(int rounds)
     static double ours[WHICH][4096], bare[WHICH][4096], after[WHICH][4096], net[WHICH][4096];
     static char buffer[64 * 1024] __attribute__((aligned(8)));
     const char *names[WHICH][2] = { { big, big_renamed }, { small, small_renamed } };
-    char below[WHICH][128];
     int state[WHICH] = { 0, 0 };
     asyncinotify_event event;
 
-    /* the directory five levels below either */
-    sprintf(below[LITTLE], "/dir-%06d/dir-%06d/dir-%06d/dir-%06d/dir-%06d", 0, 1, 2, 3, 4);
-    long index = 1;
-    *below[BIG] = 0;
-    for (int level = 0; level < 5 && index <= size; level++, index = index * FANOUT + 1)
-        sprintf(below[BIG] + strlen(below[BIG]), "/dir-%06ld", index);
-
+    char below[WHICH][PATH_MAX];
+    const char *deepest[WHICH] = { deepest_below(big, below[BIG]), deepest_below(small, below[LITTLE]) };
     asyncinotify *inotify = ours_new();
     if (asyncinotify_add_recursive(inotify, root, PEER_MASK, NULL, NULL)) die("%s", asyncinotify_last_error_message());
     int raw = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
@@ -336,14 +353,14 @@ static void compare_rename(int rounds)
             }
             /* the first event from deep below it, with the new path */
             char path[2 * PATH_MAX];
-            snprintf(path, sizeof path, "%s%s/new", to, below[which]);
+            snprintf(path, sizeof path, "%s%s/new", to, deepest[which]);
             int fd = open(path, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0600);
             must(fd, path);
+            close(fd);
             double start = thread_cpu_ns();
             if (asyncinotify_get(inotify, &event) != 1) die("no event from below");
             double first = thread_cpu_ns() - start;
             if (strcmp(event.path, path)) die("%s instead of %s", event.path, path);
-            close(fd);
             unlink(path);
             while (asyncinotify_get(inotify, &event) == 1) {}
             if (round < 0) continue;
