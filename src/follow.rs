@@ -27,7 +27,9 @@ impl State {
                 break;
             };
             at += size;
-            self.on_event(&event);
+            if !self.deliver_shortly(&event) {
+                self.on_event(&event);
+            }
         }
         self.backlog.give_back(bytes, at);
     }
@@ -144,11 +146,22 @@ impl State {
                 ..Record::NONE
             };
             self.deliver_in_place(id, event.name, record);
+            self.remember_place(id);
         } else if event.mask & Mask::MOVED_FROM.bits() != 0 {
             self.remember_move(id, event);
         }
         if event.mask & Mask::ISDIR.bits() != 0 && !self.trees[self.places.get(id).tree].ending {
             self.on_subdirectory(id, event);
+        }
+    }
+
+    /// Later events of files in this directory take the short way.
+    fn remember_place(&mut self, id: PlaceId) {
+        let place = self.places.get(id);
+        let (wd, mask) = (place.wd, self.trees[place.tree].mask & Mask::ALL);
+        if self.by_wd.get(&wd).map(Holder::by) == Some(Held::Place(id)) && place.same_wd == NONE {
+            let long_way = Mask::ISDIR | Mask::MOVE | Mask::IGNORED | Mask::UNMOUNT;
+            self.remember_shortcut(wd, mask.bits(), long_way.bits());
         }
     }
 
@@ -241,14 +254,17 @@ impl State {
 
     fn on_moved_to(&mut self, parent: PlaceId, name: &[u8], cookie: u32) {
         let tree = self.places.get(parent).tree;
-        if let Some(child) = self.places.child(parent, name) {
-            self.put_in_limbo(
-                child,
-                parent,
-                Why::Displaced {
+        match self.places.child(parent, name) {
+            // Replaced, and the kernel's IGNORED follows at once, or exchanged.
+            Some(child) if self.places.get(child).wd != 0 => {
+                let why = Why::Displaced {
                     name: name.to_vec(),
-                },
-            );
+                };
+                self.put_in_limbo(child, parent, why);
+            }
+            // Nothing is known of it that could be lost.
+            Some(child) => self.doom(child),
+            None => {}
         }
         let Some(index) = self.limbo_by_cookie(cookie, tree) else {
             return self.new_directory(parent, name);
@@ -309,11 +325,13 @@ impl State {
     pub(crate) fn hold(&mut self, place: PlaceId, wd: i32) {
         let next = match self.by_wd.get(&wd).map(Holder::by) {
             Some(Held::Plain(index)) => {
+                self.shape_changed();
                 let next = self.plains[index].first_place;
                 self.share_plain(index, place);
                 next
             }
             Some(Held::Place(next)) => {
+                self.shape_changed();
                 self.by_wd.insert(wd, Held::Place(place).into());
                 next
             }
@@ -336,6 +354,7 @@ impl State {
         }
         place.wd = 0;
         place.same_wd = NONE;
+        self.shape_changed();
         let (first, plain) = match self.by_wd.get(&wd).map(Holder::by) {
             Some(Held::Plain(index)) => (self.plains[index].first_place, Some(index)),
             Some(Held::Place(first)) => (first, None),

@@ -228,16 +228,17 @@ impl Inotify {
         }
     }
 
-    /// Makes the fd agree with what the reader has left.
     #[inline]
-    pub(crate) fn publish(&self, reader_has_events: bool) {
-        if self.is_ready.load(Ordering::Relaxed) != reader_has_events {
-            self.publish_change(reader_has_events);
-        }
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
     }
 
-    #[cold]
-    fn publish_change(&self, reader_has_events: bool) {
+    pub(crate) fn has_undecoded(&self) -> bool {
+        !self.lock().backlog.is_empty()
+    }
+
+    /// Makes the fd agree with what the reader has left.
+    pub(crate) fn publish(&self, reader_has_events: bool) {
         let state = self.lock();
         self.set_ready(reader_has_events || state.has_work());
     }

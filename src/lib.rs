@@ -17,6 +17,7 @@ mod mask;
 mod moves;
 mod places;
 mod scan;
+mod shortcut;
 mod slab;
 mod state;
 mod sys;

@@ -4,7 +4,7 @@
 //! and places of its descriptor, `follow` what it means for the tree, deliver into `out`. Scans of directories feed the
 //! same line: what they find is told as events at the position in the stream where it belongs.
 
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, RawEvent};
 use crate::batch::{Batch, Record, Span};
 use crate::error::{Error, Result};
 use crate::limbo::Limbo;
@@ -12,12 +12,14 @@ use crate::mask::Mask;
 use crate::moves::Moves;
 use crate::places::{IntHasher, NONE, PlaceId, PlaceRef, Places};
 use crate::scan::{Anchor, Emission, Listing, Question, Scanned};
+use crate::shortcut::Shortcuts;
 use crate::slab::Slab;
 use crate::sys::Sys;
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
 use crate::tree::{Filter, Tree};
 use crate::watch::{Holder, Plain, Target};
 use crate::watch_id::WatchId;
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
@@ -25,8 +27,8 @@ use std::time::{Duration, Instant};
 
 /// How long one call works on scans before it lets the event loop go on.
 const SLICE: Duration = Duration::from_millis(4);
-/// How many events are made ready before they are delivered.
-const ENOUGH: usize = 4096;
+/// How many events are made ready before they are delivered: as many as stay in the processor's cache meanwhile.
+const ENOUGH: usize = 256;
 
 pub(crate) struct State {
     pub(crate) inotify: Arc<InotifyFd>,
@@ -60,6 +62,7 @@ pub(crate) struct State {
     /// Closures to drop once the mutex is free: dropping them may call anything.
     pub(crate) garbage: Vec<Filter>,
 
+    pub(crate) shortcuts: Shortcuts,
     /// The path in `out` of the directory that had the last event.
     prefix: Option<Prefix>,
     pub(crate) scratch: Vec<u8>,
@@ -74,7 +77,8 @@ struct Prefix {
 
 /// How far `fill` goes.
 pub(crate) struct Pace {
-    deadline: Instant,
+    /// Set with the first look at the clock: most calls need none.
+    deadline: Cell<Option<Instant>>,
     enough: usize,
     /// Stops when this tree is set up.
     until: Option<u32>,
@@ -83,7 +87,7 @@ pub(crate) struct Pace {
 impl Pace {
     pub(crate) fn one_slice() -> Pace {
         Pace {
-            deadline: Instant::now() + SLICE,
+            deadline: Cell::new(None),
             enough: ENOUGH,
             until: None,
         }
@@ -92,14 +96,21 @@ impl Pace {
     /// The caller waits for `tree` and takes no events meanwhile.
     pub(crate) fn until_set_up(tree: u32) -> Pace {
         Pace {
-            deadline: Instant::now() + SLICE,
+            deadline: Cell::new(None),
             enough: usize::MAX,
             until: Some(tree),
         }
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        Instant::now() >= self.deadline
+        let now = Instant::now();
+        match self.deadline.get() {
+            Some(deadline) => now >= deadline,
+            None => {
+                self.deadline.set(Some(now + SLICE));
+                false
+            }
+        }
     }
 }
 
@@ -133,6 +144,7 @@ impl State {
             recent: Vec::new(),
             finished: Vec::new(),
             garbage: Vec::new(),
+            shortcuts: Shortcuts::default(),
             prefix: None,
             scratch: Vec::new(),
             listing_memory: Vec::new(),
@@ -272,6 +284,55 @@ impl State {
         self.push(record);
     }
 
+    /// The short way: an event of an entry in a directory of which all is known.
+    #[inline]
+    pub(crate) fn deliver_shortly(&mut self, event: &RawEvent<'_>) -> bool {
+        let Some(shortcut) = self
+            .shortcuts
+            .find(event.wd, event.mask, self.places.version)
+        else {
+            return false;
+        };
+        if event.name.is_empty() {
+            return false;
+        }
+        if event.mask & shortcut.mask != 0 {
+            let bytes = &mut self.out.bytes;
+            let start = bytes.len();
+            bytes.reserve(shortcut.path.len() + event.name.len() + 1);
+            bytes.extend_from_slice(&shortcut.path);
+            bytes.extend_from_slice(event.name);
+            bytes.push(0);
+            let path = Span {
+                start,
+                len: (bytes.len() - 1 - start) as u32,
+            };
+            self.out.records.push(Record {
+                watch: shortcut.watch,
+                wd: event.wd,
+                mask: event.mask,
+                cookie: event.cookie,
+                name_len: event.name.len() as u32,
+                path,
+                ..Record::NONE
+            });
+        }
+        true
+    }
+
+    /// The last event delivered, of an entry in the directory with this descriptor, may serve as an example: `mask` is what
+    /// the watch hears of there.
+    pub(crate) fn remember_shortcut(&mut self, wd: i32, mask: u32, long_way: u32) {
+        let Some(record) = self.out.records.last().filter(|record| record.name_len > 0) else {
+            return;
+        };
+        let directory =
+            record.path.start..record.path.start + (record.path.len - record.name_len) as usize;
+        let path = &self.out.bytes[directory];
+        self.shortcuts
+            .remember(wd, self.places.version, record.watch, mask, long_way, path);
+    }
+
     /// Appends the path of `place` to `out`; where it starts.
     #[inline]
     fn begin_path_of(&mut self, place: PlaceId) -> usize {
@@ -339,8 +400,8 @@ impl State {
         std::mem::swap(&mut self.out, batch);
     }
 
-    /// A place moved or a tree was told another path: what was remembered of paths is void.
-    pub(crate) fn paths_changed(&mut self) {
+    /// What was remembered of who hears what under which path is void.
+    pub(crate) fn shape_changed(&mut self) {
         self.places.version += 1;
     }
 }

@@ -300,7 +300,7 @@ impl State {
     pub(crate) fn set_tree_path(&mut self, index: u32, path: &CStr) {
         self.trees[index].path = path.to_bytes().to_vec();
         self.trees[index].absolute = absolute(path);
-        self.paths_changed();
+        self.shape_changed();
         if self.trees[index].lost && !self.trees[index].ending {
             self.begin_sync(index);
         }
@@ -309,6 +309,7 @@ impl State {
     /// Watches all of a tree anew: after an overflow, and wherever else what is known of it may be wrong.
     pub(crate) fn begin_sync(&mut self, index: u32) {
         self.drop_scans_of(index);
+        self.shape_changed();
         let tree = &mut self.trees[index];
         tree.epoch += 1;
         tree.syncing = true;

@@ -4,6 +4,7 @@ use crate::batch::{Batch, Event};
 use crate::error::{Error, Result};
 use crate::inotify::{Inotify, SyncTimeout};
 use crate::sys::owner_lock::Owned;
+use crate::watch_id::WatchId;
 use std::time::{Duration, Instant};
 
 /// Events on their last stage, and the memory of those already taken.
@@ -92,12 +93,17 @@ impl<'a> Turn<'a> {
             (f(&event), ended)
         });
         if let Some(id) = ended {
-            self.inotify.with_state(|state| {
-                state.retire(id);
-                Ok(())
-            })?;
+            self.retire(id)?;
         }
         Ok(Some(result))
+    }
+
+    #[cold]
+    fn retire(&mut self, id: WatchId) -> Result<()> {
+        self.inotify.with_state(|state| {
+            state.retire(id);
+            Ok(())
+        })
     }
 
     /// Gets a batch of events ready; false if there are none now.
@@ -118,6 +124,16 @@ impl<'a> Turn<'a> {
     #[inline]
     pub fn publish(&mut self) {
         let has_events = self.reader.with(|reader| reader.has_events());
+        if has_events != self.inotify.is_ready() {
+            self.publish_change(has_events);
+        }
+    }
+
+    #[cold]
+    fn publish_change(&mut self, has_events: bool) {
+        // What was read but not decoded may be nothing anybody asked for.
+        let has_events =
+            has_events || (self.inotify.has_undecoded() && self.refill().unwrap_or(true));
         self.inotify.publish(has_events);
     }
 

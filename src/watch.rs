@@ -114,7 +114,9 @@ impl State {
             let plain = &mut self.plains[index];
             plain.mask = plain.mask.changed_by(mask);
             plain.kernel_oneshot = plain.mask.contains(Mask::ONESHOT);
-            return Ok(plain.id);
+            let id = plain.id;
+            self.shape_changed();
+            return Ok(id);
         }
         Ok(self.new_plain(wd, path, mask, NONE))
     }
@@ -135,7 +137,9 @@ impl State {
                 let plain = &mut self.plains[index];
                 plain.mask = plain.mask.changed_by(mask);
                 plain.filtered = true;
-                Ok(plain.id)
+                let id = plain.id;
+                self.shape_changed();
+                Ok(id)
             }
             Some(Held::Place(place)) => Ok(self.new_plain(wd, path, mask, place)),
             Some(Held::Spent) | None => Ok(self.new_plain(wd, path, mask, NONE)),
@@ -156,6 +160,7 @@ impl State {
             first_place,
         });
         self.by_wd.insert(wd, Held::Plain(index).into());
+        self.shape_changed();
         self.ids.insert(id.as_raw(), Target::Plain(index));
         id
     }
@@ -236,6 +241,7 @@ impl State {
             return;
         }
         plain.ended = true;
+        self.places.version += 1;
         let record = Record {
             wd: plain.wd,
             mask: Mask::IGNORED.bits(),
@@ -282,6 +288,22 @@ impl State {
         self.deliver_to_plain(index, event.name, record);
         if spent {
             self.spend(index);
+        } else {
+            self.remember_plain(index);
+        }
+    }
+
+    /// Later events of this directory take the short way.
+    fn remember_plain(&mut self, index: u32) {
+        let plain = &self.plains[index];
+        if plain.first_place == NONE {
+            let mask = if plain.filtered {
+                plain.mask & Mask::ALL
+            } else {
+                Mask::ALL
+            };
+            let long_way = Mask::MOVE | Mask::IGNORED | Mask::UNMOUNT;
+            self.remember_shortcut(plain.wd, mask.bits(), long_way.bits());
         }
     }
 
@@ -331,7 +353,10 @@ impl State {
 
     pub(crate) fn watch_set_path(&mut self, id: WatchId, path: &CStr) -> Result<()> {
         match self.target(id)? {
-            Target::Plain(index) => self.plains[index].path = path.to_owned(),
+            Target::Plain(index) => {
+                self.plains[index].path = path.to_owned();
+                self.shape_changed();
+            }
             Target::Tree(index) => self.set_tree_path(index, path),
         }
         Ok(())
