@@ -309,16 +309,20 @@ impl State {
         }
         let mount_point =
             unmounted && parent != NONE && !self.places.get(parent).is(state::UNMOUNTED);
-        if !mount_point {
+        // A scan that is queued has found the name on the disk, so another directory has it now.
+        let succeeded = place.is(state::QUEUED) && !place.is(state::LIMBO);
+        if !mount_point && !succeeded {
             return self.doom(id);
         }
-        // What the mount had covered is there again.
         self.let_go(id);
         self.places.get_mut(id).unset(state::UNMOUNTED);
         while let Some(child) = self.places.first_child(id) {
             self.doom(child);
         }
-        self.queue_scan(id, state::REPORT);
+        if !succeeded {
+            // What the mount had covered is there again.
+            self.queue_scan(id, state::REPORT);
+        }
     }
 
     /// A place holds a descriptor from now on.
