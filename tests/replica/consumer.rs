@@ -226,10 +226,14 @@ impl Consumer {
             .map_err(|errno| {
                 format!("add_recursive {root:?}: errno {errno}: {}", last_message())
             })?;
-        let named = on_disk(&root)
-            .keys()
-            .filter_map(|path| unique_name(path))
-            .collect();
+        // Such kinds begin at rest: what is there already need not be named.
+        let unheard = mask & IN_CREATE == 0;
+        let there = if unheard {
+            on_disk(&root)
+        } else {
+            Entries::new()
+        };
+        let named = there.keys().filter_map(|path| unique_name(path)).collect();
         let tree = Tree {
             root,
             mask,

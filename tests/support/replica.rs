@@ -21,6 +21,8 @@ struct Entry {
     directory: bool,
     /// The listing (SYNC_BEGIN to SYNC_END) that named it last.
     listing: u32,
+    /// Named by a synthetic event.
+    synthetic: bool,
 }
 
 type Branch = BTreeMap<Vec<u8>, Entry>;
@@ -61,6 +63,7 @@ impl Replica {
                 Entry {
                     directory,
                     listing: self.listing,
+                    synthetic: false,
                 },
             );
         }
@@ -131,6 +134,7 @@ impl Replica {
         Entry {
             directory: event.has(IN_ISDIR),
             listing: self.listing,
+            synthetic: event.flagged(SYNTHETIC),
         }
     }
 
@@ -138,10 +142,13 @@ impl Replica {
         let entry = self.entry(event);
         if let Some(known) = self.entries.get(path) {
             let named_now = self.in_listing && known.listing == self.listing;
-            let relisted = self.in_listing && !named_now;
-            if named_now && (!self.lost || self.repairing) {
+            let synthetic = event.flagged(SYNTHETIC);
+            // A repair lists what is there, also what the kernel told of since the loss.
+            let twice = named_now && (known.synthetic || !synthetic || !self.lost);
+            if twice && (!self.lost || self.repairing) {
                 return Err(format!("named twice in one listing: {event}"));
             }
+            let relisted = self.in_listing && !named_now;
             if !self.lost && !relisted {
                 return Err(format!("a CREATE for an entry that is there: {event}"));
             }
