@@ -215,7 +215,7 @@ HELPER(numbers)
 /* A process makes files as fast as it can; every one has to come, in order, each wake-up for something, and rest after it. */
 static void load(const struct way *way, int (*consume)(asyncinotify *))
 {
-    int count = under_valgrind() ? 2000 : 10000, empty = 0;
+    int count = under_valgrind() ? 1000 : 4000, empty = 0;
     asyncinotify *in = watching("d");
     struct waiter waiter = open_waiter(way, in);
     next_expected = 0;
@@ -660,7 +660,7 @@ static void step(struct model *model)
 
 TEST(any_mixture_of_calls_agrees_with_the_model)
 {
-    int steps = under_valgrind() ? 5000 : 100000;
+    int steps = under_valgrind() ? 3000 : 20000;
     for (unsigned seed = 1; seed <= 3; seed++) {
         make_dir("d");
         struct model model = {.in = open_instance(), .random = seed, .drained = true};

@@ -353,7 +353,6 @@ TEST(halves_of_a_rename_in_different_reads_are_followed)
     rename_entry(from, to);
     asyncinotify_event event = take(in);
     CHECK_STR(event_text(&event), text("MOVED_FROM|ISDIR %s", from));
-    CHECK(queued_bytes(in) > 0);
     make_file("%s/b/f", to);
     expect(in, text("MOVED_TO|ISDIR %s <- %s", to, from), text("CREATE %s/b/f", to));
     CHECK_DIRECTORIES(in, id, "t");
@@ -637,7 +636,7 @@ TEST(a_parent_and_its_child_renamed_before_any_was_read_are_followed)
 
 TEST(a_directory_renamed_while_it_is_scanned_is_followed)
 {
-    int count = under_valgrind() ? 1500 : 5000;
+    int count = under_valgrind() ? 1500 : 3000;
     asyncinotify *in = open_instance();
     grow("outside", count);
     make_dir("t");
@@ -662,7 +661,7 @@ TEST(a_directory_renamed_while_it_is_scanned_is_followed)
 TEST(a_directory_moved_out_while_it_is_scanned_is_released)
 {
     asyncinotify *in = open_instance();
-    grow("outside", 3000);
+    grow("outside", 2500);
     make_dirs("t/x");
     asyncinotify_watch id = tree(in, "t", ENTRIES);
     rename_entry("outside", "t/big");
@@ -680,7 +679,7 @@ TEST(a_directory_moved_out_while_it_is_scanned_is_released)
 TEST(a_directory_deleted_while_it_is_scanned_is_forgotten)
 {
     asyncinotify *in = open_instance();
-    grow("outside", 3000);
+    grow("outside", 2500);
     make_dir("t");
     asyncinotify_watch id = tree(in, "t", ENTRIES);
     struct replica *replica = replica_new("t");
@@ -836,7 +835,7 @@ TEST(overflow_after_overflow_is_survived)
 TEST(an_overflow_while_a_scan_is_under_way_is_survived)
 {
     asyncinotify *in = open_instance();
-    grow("t", under_valgrind() ? 1000 : 4000);
+    grow("t", under_valgrind() ? 1000 : 3000);
     make_dir("noise");
     asyncinotify_watch id = tree_with(in, "t", ENTRIES, ASYNCINOTIFY_RECURSIVE_LIST_EXISTING | ASYNCINOTIFY_RECURSIVE_BACKGROUND);
     struct replica *replica = replica_new("t");
@@ -1187,7 +1186,7 @@ TEST(a_tree_and_a_bind_mount_of_it_watched_as_trees_are_independent)
 
 TEST(no_call_works_long_on_a_large_scan)
 {
-    int count = under_valgrind() ? 1000 : 15000, calls = 0;
+    int count = under_valgrind() ? 1000 : 8000, calls = 0;
     double longest = 0;
     asyncinotify *in = open_instance();
     asyncinotify_event event;
@@ -1215,7 +1214,7 @@ TEST(BACKGROUND_returns_at_once_and_SYNC_END_says_when_it_is_complete)
 {
     asyncinotify *in = open_instance();
     struct log log = {0};
-    grow("t", under_valgrind() ? 1000 : 5000);
+    grow("t", under_valgrind() ? 1000 : 3000);
     asyncinotify_watch id = tree_with(in, "t", IN_CREATE, ASYNCINOTIFY_RECURSIVE_BACKGROUND);
     CHECK(kernel_watches(in) < 500);
     CHECK(readable(in));
@@ -1233,7 +1232,7 @@ TEST(BACKGROUND_returns_at_once_and_SYNC_END_says_when_it_is_complete)
 
 TEST(BACKGROUND_reports_what_happens_meanwhile)
 {
-    int count = under_valgrind() ? 1000 : 4000;
+    int count = under_valgrind() ? 1000 : 3000;
     asyncinotify *in = open_instance();
     struct log log = {0};
     grow("t", count);
@@ -1570,6 +1569,8 @@ TEST(a_tree_can_be_added_and_removed_many_times)
         remove_watch(in, id);
         if (round % 2)
             expect(in, "IGNORED t");
+        else
+            take(in); /* what is left of the tree is gone before the next one comes */
     }
     finish(in);
 }

@@ -621,7 +621,8 @@ struct worker {
 static void *add_and_remove(void *argument)
 {
     struct worker *worker = argument;
-    const char *dir = text("w%d", worker->number);
+    char dir[16];
+    snprintf(dir, sizeof dir, "w%d", worker->number);
     for (int i = 0; i < worker->rounds; i++) {
         worker->ids[i] = watch(worker->in, dir, IN_CREATE);
         make_entry(text("%s/%d", dir, i));

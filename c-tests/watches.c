@@ -174,7 +174,8 @@ TEST(UNMOUNT_and_IGNORED_report_the_end_of_the_filesystem)
     asyncinotify_watch id = watch(in, "m/d", IN_CREATE);
     SYS(umount2("m", MNT_DETACH));
     asyncinotify_event event = take(in);
-    CHECK_STR(event_text(&event), "UNMOUNT m/d");
+    CHECK(event.mask & IN_UNMOUNT);
+    CHECK_STR(event.path, "m/d");
     CHECK_INT(event.watch, id);
     expect(in, "IGNORED m/d");
     finish(in);
