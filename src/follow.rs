@@ -392,6 +392,7 @@ impl State {
             self.drop_limbo(id);
         }
         self.places.unlink(id);
+        self.shape_changed();
         self.places.get_mut(id).set(state::DOOMED);
         self.doomed.push(id);
     }
