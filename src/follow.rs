@@ -26,6 +26,7 @@ impl State {
             let Some((event, size)) = RawEvent::first(&bytes[at..]) else {
                 break;
             };
+            self.position = head + (at - start) as u64;
             at += size;
             if !self.deliver_shortly(&event) {
                 self.on_event(&event);

@@ -35,6 +35,8 @@ pub(crate) struct State {
     /// Bytes fetched by one read.
     pub(crate) read_size: usize,
     pub(crate) backlog: Backlog,
+    /// Of the event that is being decoded.
+    pub(crate) position: u64,
     pub(crate) out: Batch,
 
     pub(crate) ids: HashMap<u64, Target>,
@@ -127,6 +129,7 @@ impl State {
             inotify,
             read_size: cache_size * MAX_EVENT,
             backlog: Backlog::default(),
+            position: 0,
             out: Batch::default(),
             ids: HashMap::new(),
             by_wd: HashMap::default(),

@@ -1,6 +1,6 @@
 //! Plain watches, and the table of who holds which watch descriptor.
 
-use crate::backlog::RawEvent;
+use crate::backlog::{RawEvent, raw_events};
 use crate::batch::Record;
 use crate::error::{Error, Result};
 use crate::mask::Mask;
@@ -61,6 +61,9 @@ pub(crate) struct Plain {
     path: CString,
     /// Event bits, EXCL_UNLINK and ONESHOT.
     mask: Mask,
+    /// From this position in the stream on it is the mask; what was queued before came under another.
+    since: u64,
+    before: Mask,
     /// False once it was removed; its IGNORED may still be on the way.
     active: bool,
     /// Its last event is in the queue.
@@ -111,8 +114,8 @@ impl State {
             .add(path, mask)
             .map_err(|errno| add_failed(errno, path))?;
         if let Some(Held::Plain(index)) = self.by_wd.get(&wd).map(Holder::by) {
+            self.change_mask(index, mask)?;
             let plain = &mut self.plains[index];
-            plain.mask = plain.mask.changed_by(mask);
             plain.kernel_oneshot = plain.mask.contains(Mask::ONESHOT);
             let id = plain.id;
             self.shape_changed();
@@ -134,8 +137,8 @@ impl State {
                 Err(add_failed(libc::EEXIST, path))
             }
             Some(Held::Plain(index)) => {
+                self.change_mask(index, mask)?;
                 let plain = &mut self.plains[index];
-                plain.mask = plain.mask.changed_by(mask);
                 plain.filtered = true;
                 let id = plain.id;
                 self.shape_changed();
@@ -146,6 +149,30 @@ impl State {
         }
     }
 
+    /// The kernel has taken another mask for a watch.
+    fn change_mask(&mut self, index: u32, mask: Mask) -> Result<()> {
+        self.drain().map_err(read_failed)?;
+        let plain = &mut self.plains[index];
+        // A ONESHOT that has fired already: its event is the last one before the IGNORED.
+        let mut since = self.backlog.tail();
+        let mut last = since;
+        for (offset, event) in raw_events(self.backlog.pending()).filter(|(_, e)| e.wd == plain.wd)
+        {
+            if event.mask & Mask::IGNORED.bits() != 0 {
+                since = last;
+                break;
+            }
+            last = self.backlog.head() + offset as u64;
+        }
+        if self.backlog.head() >= plain.since {
+            plain.before = Mask::empty();
+        }
+        plain.before |= (plain.mask | mask) & Mask::ALL;
+        plain.since = since;
+        plain.mask = plain.mask.changed_by(mask);
+        Ok(())
+    }
+
     fn new_plain(&mut self, wd: i32, path: &CStr, mask: Mask, first_place: PlaceId) -> WatchId {
         let id = WatchId::next();
         let index = self.plains.insert(Plain {
@@ -153,6 +180,8 @@ impl State {
             wd,
             path: path.to_owned(),
             mask: mask & Mask::KEPT,
+            since: 0,
+            before: Mask::empty(),
             active: true,
             ended: false,
             filtered: first_place != NONE,
@@ -205,8 +234,7 @@ impl State {
             return self.inotify.rm(wd).map_err(|_| ended_watch(id));
         }
         // A tree goes on with the descriptor: the end is told at the same position in the stream.
-        self.drain()
-            .map_err(|errno| Error::of_call(errno, "read(2) of the inotify fd", None))?;
+        self.drain().map_err(read_failed)?;
         self.endings.push_back((self.backlog.tail(), id));
         Ok(())
     }
@@ -273,11 +301,17 @@ impl State {
         if event.mask & Mask::IGNORED.bits() != 0 {
             return self.end_plain(index);
         }
-        let unasked = event.mask & plain.mask.bits() & Mask::ALL.bits() == 0;
+        let mask = if self.position < plain.since {
+            plain.before
+        } else {
+            plain.mask
+        };
+        let unasked = event.mask & mask.bits() & Mask::ALL.bits() == 0;
         if plain.filtered && unasked && event.mask & Mask::UNMOUNT.bits() == 0 {
             return;
         }
-        let spent = plain.mask.contains(Mask::ONESHOT);
+        let spent = mask.contains(Mask::ONESHOT);
+        let settled = self.position >= plain.since;
         let record = Record {
             wd: event.wd,
             mask: event.mask,
@@ -288,7 +322,7 @@ impl State {
         self.deliver_to_plain(index, event.name, record);
         if spent {
             self.spend(index);
-        } else {
+        } else if settled {
             self.remember_plain(index);
         }
     }
@@ -398,6 +432,10 @@ impl Mask {
 
 fn add_failed(errno: i32, path: &CStr) -> Error {
     Error::of_call(errno, "inotify_add_watch(2) on", Some(path))
+}
+
+fn read_failed(errno: i32) -> Error {
+    Error::of_call(errno, "read(2) of the inotify fd", None)
 }
 
 fn no_such_watch(id: WatchId) -> Error {
