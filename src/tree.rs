@@ -389,6 +389,11 @@ impl State {
     /// The root is not where its path says: new directories can't be reached until the path is corrected.
     pub(crate) fn lose_tree(&mut self, index: u32, errno: i32) {
         self.drop_scans_of(index);
+        let tree = &self.trees[index];
+        if !tree.setting_up && self.inotify.holds(tree.root_wd) == Some(false) {
+            // Its end was among the events that were lost.
+            return self.end_tree(index);
+        }
         let tree = &mut self.trees[index];
         tree.syncing = false;
         tree.lost = true;

@@ -158,6 +158,8 @@ impl Directory {
 
     /// Watches this very directory, whatever its path is by now.
     pub(crate) fn watch(&self, inotify: &InotifyFd, mask: Mask) -> Sys<i32> {
+        // The path is a symbolic link, and what is meant is at its end.
+        let mask = mask - Mask::DONT_FOLLOW;
         let path = CString::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
             .map_err(|_| libc::EINVAL)?;
         match inotify.add(&path, mask) {

@@ -42,6 +42,14 @@ impl InotifyFd {
         check(unsafe { libc::inotify_rm_watch(self.fd.as_raw_fd(), wd) }).map(|_| ())
     }
 
+    /// Whether the kernel still has a watch; None where there is no /proc to tell. It looks at all of them.
+    pub(crate) fn holds(&self, wd: i32) -> Option<bool> {
+        let info = format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd());
+        let info = std::fs::read_to_string(info).ok()?;
+        let line = format!("inotify wd:{wd:x} ");
+        Some(info.lines().any(|it| it.starts_with(&line)))
+    }
+
     /// Appends at most `max` bytes of whole events to `buffer`, without ever blocking; how many. 0: none is queued.
     pub(crate) fn read(&self, buffer: &mut Vec<u8>, max: usize) -> Sys<usize> {
         if self.blocking && !self.has_events()? {
