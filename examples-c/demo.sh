@@ -66,8 +66,9 @@ tar -cf away.tar -C away .
 printf '\n%s$ tar -xf away.tar -C shop && touch shop/last%s\n' "$bold" "$plain"
 tar -xf away.tar -C shop && touch shop/last
 show 'CLOSE_WRITE +shop/last' >burst
-heard=$(grep -E 'CLOSE_WRITE +shop/d[0-9]+/a/b/c/leaf$' burst | sort -u | wc -l || true)
-echo "  $heard of 1000 files were reported by their full path"
+leaves=$(grep -E 'CLOSE_WRITE +shop/d[0-9]+/a/b/c/leaf$' burst || true)
+heard=$(awk '{ print $NF }' <<<"$leaves" | sort -u | wc -l)
+echo "  $heard of 1000 files were reported by their full path, $(grep -c '^+' <<<"$leaves" || true) found by scanning (+)"
 
 printf '\n%s^C%s\n' "$bold" "$plain"
 kill -INT "$pid"
