@@ -114,7 +114,8 @@ impl State {
             .add(path, mask)
             .map_err(|errno| add_failed(errno, path))?;
         if let Some(Held::Plain(index)) = self.by_wd.get(&wd).map(Holder::by) {
-            self.change_mask(index, mask)?;
+            let since = self.mask_taken(wd)?;
+            self.change_mask(index, mask, since);
             let plain = &mut self.plains[index];
             plain.kernel_oneshot = plain.mask.contains(Mask::ONESHOT);
             let id = plain.id;
@@ -125,52 +126,71 @@ impl State {
     }
 
     /// With trees about, the path may lead to a directory that a tree watches: its mask is only ever added to, ONESHOT is
-    /// ours to do, and what nobody asked for is filtered.
+    /// ours to do, and what nobody asked for is filtered. Elsewhere the kernel's rules are ours.
     fn add_beside_trees(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
-        let asked = mask - Mask::ONESHOT - Mask::MASK_CREATE;
-        let wd = self
-            .inotify
-            .add(path, asked | Mask::MASK_ADD)
-            .map_err(|errno| add_failed(errno, path))?;
-        match self.by_wd.get(&wd).map(Holder::by) {
-            Some(Held::Plain(_)) if mask.contains(Mask::MASK_CREATE) => {
-                Err(add_failed(libc::EEXIST, path))
-            }
-            Some(Held::Plain(index)) => {
-                self.change_mask(index, mask)?;
-                let plain = &mut self.plains[index];
-                plain.filtered = true;
-                let id = plain.id;
-                self.shape_changed();
-                Ok(id)
-            }
-            Some(Held::Place(place)) => Ok(self.new_plain(wd, path, mask, place)),
-            Some(Held::Spent) | None => Ok(self.new_plain(wd, path, mask, NONE)),
+        let failed = |errno| add_failed(errno, path);
+        let fresh = (mask - Mask::MASK_ADD) | Mask::MASK_CREATE;
+        match self.inotify.add(path, fresh) {
+            Ok(wd) => return Ok(self.new_plain(wd, path, mask, NONE)),
+            Err(libc::EEXIST) => {}
+            Err(errno) => return Err(failed(errno)),
         }
+        // Adding nothing tells whose it is.
+        let nothing = (mask & (Mask::DONT_FOLLOW | Mask::ONLYDIR)) | Mask::MASK_ADD;
+        let wd = self.inotify.add(path, nothing).map_err(failed)?;
+        let (plain, place) = match self.by_wd.get(&wd).map(Holder::by) {
+            Some(Held::Plain(index)) => (Some(index), self.plains[index].first_place),
+            Some(Held::Place(place)) => (None, place),
+            Some(Held::Spent) | None => (None, NONE),
+        };
+        if place == NONE {
+            let mask = match plain {
+                Some(_) => mask,
+                // On its way out: the kernel's watch goes on as ours.
+                None => mask - Mask::MASK_CREATE,
+            };
+            return self.add_to_kernel(path, mask);
+        }
+        if plain.is_some() && mask.contains(Mask::MASK_CREATE) {
+            return Err(failed(libc::EEXIST));
+        }
+        self.drain().map_err(read_failed)?;
+        let since = self.backlog.tail();
+        let added = (mask & Mask::ALL) | (nothing | (mask & Mask::EXCL_UNLINK));
+        if self.inotify.add(path, added).map_err(failed)? != wd {
+            return Err(failed(libc::ESTALE));
+        }
+        let Some(index) = plain else {
+            return Ok(self.new_plain(wd, path, mask, place));
+        };
+        self.change_mask(index, mask, since);
+        self.shape_changed();
+        Ok(self.plains[index].id)
     }
 
-    /// The kernel has taken another mask for a watch.
-    fn change_mask(&mut self, index: u32, mask: Mask) -> Result<()> {
+    /// The position from which on a mask counts that the kernel has just taken for a watch.
+    fn mask_taken(&mut self, wd: i32) -> Result<u64> {
         self.drain().map_err(read_failed)?;
-        let plain = &mut self.plains[index];
         // A ONESHOT that has fired already: its event is the last one before the IGNORED.
-        let mut since = self.backlog.tail();
-        let mut last = since;
-        for (offset, event) in raw_events(self.backlog.pending()).filter(|(_, e)| e.wd == plain.wd)
-        {
+        let mut last = self.backlog.tail();
+        for (offset, event) in raw_events(self.backlog.pending()).filter(|(_, e)| e.wd == wd) {
             if event.mask & Mask::IGNORED.bits() != 0 {
-                since = last;
-                break;
+                return Ok(last);
             }
             last = self.backlog.head() + offset as u64;
         }
+        Ok(self.backlog.tail())
+    }
+
+    /// Another mask for a watch, from a position on.
+    fn change_mask(&mut self, index: u32, mask: Mask, since: u64) {
+        let plain = &mut self.plains[index];
         if self.backlog.head() >= plain.since {
             plain.before = Mask::empty();
         }
-        plain.before |= (plain.mask | mask) & Mask::ALL;
+        plain.before |= plain.mask & Mask::ALL;
         plain.since = since;
         plain.mask = plain.mask.changed_by(mask);
-        Ok(())
     }
 
     fn new_plain(&mut self, wd: i32, path: &CStr, mask: Mask, first_place: PlaceId) -> WatchId {
@@ -185,7 +205,7 @@ impl State {
             active: true,
             ended: false,
             filtered: first_place != NONE,
-            kernel_oneshot: mask.contains(Mask::ONESHOT) && self.trees.is_empty(),
+            kernel_oneshot: mask.contains(Mask::ONESHOT) && first_place == NONE,
             first_place,
         });
         self.by_wd.insert(wd, Held::Plain(index).into());
