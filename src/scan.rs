@@ -26,6 +26,8 @@ use std::ffi::{CStr, CString};
 pub(crate) struct Anchor {
     tree: u32,
     root: Directory,
+    /// Directories just listed, one below the other, whose subdirectories come next.
+    open: Vec<(PlaceRef, Directory)>,
     /// Watches were added by full path, which is right only if the root still has that path at the end.
     by_path: bool,
 }
@@ -46,8 +48,10 @@ pub(crate) struct Emission {
     tree: u32,
     raw: Vec<u8>,
     at: usize,
-    /// Listed, but they came after the watch: the kernel tells of them.
-    skip: HashSet<Vec<u8>>,
+    /// No subdirectory was known before.
+    fresh: bool,
+    /// Listed, but they came after the watch: the kernel tells of them. Sorted.
+    skip: Vec<Vec<u8>>,
     /// Not listed, but they went after the watch: they were there.
     extra: Vec<(CString, Kind)>,
 }
@@ -262,6 +266,7 @@ impl State {
         self.anchor = Some(Anchor {
             tree: index,
             root,
+            open: Vec::new(),
             by_path: false,
         });
         Ok(())
@@ -284,7 +289,7 @@ impl State {
             return;
         };
         let tree = anchor.tree;
-        drop(anchor.root);
+        drop((anchor.root, anchor.open));
         if anchor.by_path
             && self.trees.get(tree).is_some_and(|tree| !tree.ending)
             && self.open_root(tree).is_err()
@@ -350,19 +355,29 @@ impl State {
         }
         let relative = path.len() + 1;
         self.places.append_path(id, path);
-        let directory = Directory::open(
-            Some(&anchor.root),
-            path.get(relative..).unwrap_or(b""),
-            Access::List,
-            false,
-        )?;
+        path.push(0);
+        let (name, parent) = (self.places.get(id).name(), self.places.get(id).parent);
+        while let Some((open, _)) = anchor.open.last()
+            && self.places.resolve(*open) != Some(parent)
+        {
+            anchor.open.pop();
+        }
+        let directory = match anchor.open.last() {
+            Some((_, above)) => {
+                let name = CStr::from_bytes_with_nul(&path[path.len() - 1 - name.len()..]);
+                above.open_child(name.map_err(|_| libc::EINVAL)?)?
+            }
+            None => {
+                let below = path.get(relative..path.len() - 1).unwrap_or(b"");
+                Directory::open(Some(&anchor.root), below, Access::List, false)?
+            }
+        };
         if tree.flags.contains(RecursiveFlags::ONE_FILESYSTEM)
             && directory.identity()?.dev != tree.identity.dev
         {
             return Err(libc::EXDEV);
         }
         let mask = tree.kernel_mask(is_root);
-        path.push(0);
         let short = path.len() < libc::PATH_MAX as usize && path.len() > 1;
         let mut wd = match CStr::from_bytes_with_nul(path) {
             Ok(path) if short => {
@@ -460,7 +475,6 @@ impl State {
         else {
             return Ok(());
         };
-        drop(directory);
         self.drain()?;
         let Some(id) = self
             .places
@@ -484,8 +498,24 @@ impl State {
             self.unqueue(id);
             return Ok(());
         }
+        self.keep_open(id, directory);
         self.emission = Some(self.found_before_watch(id, raw));
         Ok(())
+    }
+
+    /// Subdirectories are scanned next, and opened from here.
+    fn keep_open(&mut self, id: PlaceId, directory: Directory) {
+        /// Deeper ones are opened from the root.
+        const DEEP: usize = 32;
+        let reference = self.places.reference(id);
+        let tree = self.places.get(id).tree;
+        if let Some(anchor) = self
+            .anchor
+            .as_mut()
+            .filter(|anchor| anchor.tree == tree && anchor.open.len() < DEEP)
+        {
+            anchor.open.push((reference, directory));
+        }
     }
 
     /// Removes a watch that was added for a scan that came to nothing, unless others hold it.
@@ -656,6 +686,20 @@ impl State {
     fn found_before_watch(&self, id: PlaceId, raw: Vec<u8>) -> Emission {
         let place = self.places.get(id);
         let mut position = self.backlog.tail();
+        let fresh = self.places.first_child(id).is_none();
+        if self.backlog.is_empty() {
+            let (skip, extra) = (Vec::new(), Vec::new());
+            return Emission {
+                position,
+                place: self.places.reference(id),
+                tree: place.tree,
+                raw,
+                at: 0,
+                fresh,
+                skip,
+                extra,
+            };
+        }
         let structural = (Mask::MOVE | Mask::CREATE | Mask::DELETE).bits();
         let coming = (Mask::MOVED_TO | Mask::CREATE).bits();
         // The first event of each name: whether it came, and what it is.
@@ -675,26 +719,28 @@ impl State {
                     .or_insert((event.mask & coming != 0, kind));
             }
         }
-        let mut skip = HashSet::new();
+        let mut skip = Vec::new();
         let mut extra = Vec::new();
         if !first.is_empty() {
             let listed: HashSet<&[u8]> = entries(&raw, 0)
-                .map(|entry| entry.name.to_bytes())
+                .map(|entry| entry.name().to_bytes())
                 .collect();
             for (name, (came, kind)) in first {
                 if came {
-                    skip.insert(name.to_vec());
+                    skip.push(name.to_vec());
                 } else if !listed.contains(name) {
                     extra.push((CString::new(name).unwrap_or_default(), kind));
                 }
             }
         }
+        skip.sort_unstable();
         Emission {
             position,
             place: self.places.reference(id),
             tree: place.tree,
             raw,
             at: 0,
+            fresh,
             skip,
             extra,
         }
@@ -724,8 +770,15 @@ impl State {
                 break;
             }
             emission.at = entry.next;
-            if emission.skip.is_empty() || !emission.skip.contains(entry.name.to_bytes()) {
-                self.found(id, entry.name, entry.kind, how, deep_enough);
+            if how == 0 && (entry.kind != Kind::Directory || !deep_enough) {
+                continue;
+            }
+            let name = entry.name().to_bytes();
+            if emission.skip.is_empty() || !is_in(&emission.skip, name) {
+                self.tell_found(id, name, entry.kind, how);
+                if entry.kind == Kind::Directory && deep_enough {
+                    self.found_subdirectory(id, name, how, emission.fresh);
+                }
             }
         }
         if paused {
@@ -733,7 +786,10 @@ impl State {
             return;
         }
         while let Some((name, kind)) = emission.extra.pop() {
-            self.found(id, &name, kind, how, deep_enough);
+            self.tell_found(id, name.to_bytes(), kind, how);
+            if kind == Kind::Directory && deep_enough {
+                self.found_subdirectory(id, name.to_bytes(), how, false);
+            }
         }
         let mut memory = raw;
         memory.clear();
@@ -742,21 +798,21 @@ impl State {
         self.unqueue(id);
     }
 
-    /// One entry that was there before the watch.
-    fn found(&mut self, parent: PlaceId, name: &CStr, kind: Kind, how: u16, deep_enough: bool) {
-        self.tell_found(parent, name.to_bytes(), kind, how);
-        if kind != Kind::Directory || !deep_enough {
-            return;
-        }
+    /// A subdirectory that was there before the watch; where nothing was known before (`fresh`), it is new.
+    fn found_subdirectory(&mut self, parent: PlaceId, name: &[u8], how: u16, fresh: bool) {
+        let known = if fresh {
+            None
+        } else {
+            self.places.child(parent, name)
+        };
+        let child = match known {
+            Some(child) => child,
+            None => self.new_place(parent, name),
+        };
         let epoch = self.trees[self.places.get(parent).tree].epoch;
-        match self.places.child(parent, name.to_bytes()) {
-            // Known before the queue overflowed; is it still the same?
-            Some(child) if self.places.get(child).epoch != epoch => self.queue_scan(child, how),
-            Some(_) => {}
-            None => {
-                let child = self.new_place(parent, name.to_bytes());
-                self.queue_scan(child, how);
-            }
+        // One known before the queue overflowed may be another by now.
+        if known.is_none() || self.places.get(child).epoch != epoch {
+            self.queue_scan(child, how);
         }
     }
 
@@ -796,6 +852,12 @@ impl State {
             }
         }
     }
+}
+
+fn is_in(sorted: &[Vec<u8>], name: &[u8]) -> bool {
+    sorted
+        .binary_search_by(|one| one.as_slice().cmp(name))
+        .is_ok()
 }
 
 /// How a step of scanning went.

@@ -68,6 +68,11 @@ impl Directory {
         open_one(held.as_ref().or(base), last, access, follow)
     }
 
+    /// Opens a subdirectory to list it; no symbolic link.
+    pub(crate) fn open_child(&self, name: &CStr) -> Sys<Directory> {
+        open_at(self.0.as_raw_fd(), name, Access::List, false)
+    }
+
     pub(crate) fn identity(&self) -> Sys<Identity> {
         let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
         // SAFETY: fstat fills the struct when it returns 0.
@@ -207,6 +212,10 @@ fn block_signals() {
 fn open_one(base: Option<&Directory>, path: &[u8], access: Access, follow: bool) -> Sys<Directory> {
     let path = CString::new(path).map_err(|_| libc::EINVAL)?;
     let base = base.map_or(libc::AT_FDCWD, |directory| directory.0.as_raw_fd());
+    open_at(base, &path, access, follow)
+}
+
+fn open_at(base: RawFd, path: &CStr, access: Access, follow: bool) -> Sys<Directory> {
     let flags = libc::O_DIRECTORY
         | libc::O_CLOEXEC
         | if access == Access::Anchor {
@@ -239,9 +248,16 @@ const NAME: usize = 19;
 
 /// One entry of a listing, and the offset of the next.
 pub(crate) struct Entry<'a> {
-    pub(crate) name: &'a CStr,
+    /// With the NUL and padding.
+    name: &'a [u8],
     pub(crate) kind: Kind,
     pub(crate) next: usize,
+}
+
+impl<'a> Entry<'a> {
+    pub(crate) fn name(&self) -> &'a CStr {
+        CStr::from_bytes_until_nul(self.name).unwrap_or_default()
+    }
 }
 
 /// The entries in what [`Directory::read`] filled, from an offset on, `.` and `..` left out.
@@ -253,8 +269,8 @@ pub(crate) fn entries(raw: &[u8], offset: usize) -> impl Iterator<Item = Entry<'
             let length = usize::from(u16::from_ne_bytes([rest[RECLEN], rest[RECLEN + 1]]));
             let entry = rest.get(..length)?;
             next += length;
-            let name = CStr::from_bytes_until_nul(entry.get(NAME..)?).ok()?;
-            if matches!(name.to_bytes(), b"." | b"..") {
+            let name = entry.get(NAME..)?;
+            if let [b'.', 0, ..] | [b'.', b'.', 0, ..] = name {
                 continue;
             }
             let kind = match entry[TYPE] {
@@ -293,7 +309,7 @@ mod tests {
         let mut raw = Vec::new();
         while directory.read(&mut raw).unwrap() > 0 {}
         let names: Vec<_> = entries(&raw, 0)
-            .map(|e| (e.name.to_bytes(), e.kind))
+            .map(|e| (e.name().to_bytes(), e.kind))
             .collect();
         assert!(names.contains(&(b"src", Kind::Directory)), "{names:?}");
         assert!(names.contains(&(b"Cargo.toml", Kind::Regular)), "{names:?}");
