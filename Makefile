@@ -10,8 +10,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 LIB    := $(TARGET)/release/libasyncinotify.so
 # A private prefix: what examples, tests and benchmarks are built from, so that they see what a user sees.
 STAGE  := $(abspath $(TARGET)/stage)
-# The same folder as seen from a folder of this tree; a target's name can't hold the spaces a full path may have.
-EXAMPLES := $(if $(filter /%,$(TARGET)),,../)$(TARGET)/examples
+# Seen from a folder of this tree: the name of a make target can't hold the spaces that a full path may have.
+from = $(if $(filter /%,$(TARGET)),,$1)$(TARGET)
 
 export PREFIX LIBDIR INCLUDEDIR DESTDIR CARGO REQUIRE_ALL
 export CARGO_TARGET_DIR := $(abspath $(TARGET))
@@ -19,7 +19,8 @@ export CARGO_TARGET_DIR := $(abspath $(TARGET))
 # `make check` runs check-NAME for each of these, in this order. A new one: a script that is given the prefix of the
 # installed tree, prints `SKIP: what (install package)` for a tool that is missing (a failure with REQUIRE_ALL=1) and
 # closes with a summary line; a rule for it below; its name here.
-CHECKS := rust scripts c examples install build-systems
+CHECKS := rust scripts c examples install build-systems loops \
+	$(if $(wildcard cpp-tests/run),cpp) $(if $(wildcard bindings/go/run),go) $(if $(wildcard bindings/zig/run),zig)
 
 .NOTPARALLEL:
 .PHONY: all build install uninstall stage examples run check $(CHECKS:%=check-%) header bench soak clean help
@@ -40,8 +41,9 @@ uninstall:
 stage: $(LIB)
 	@PREFIX='$(STAGE)' LIBDIR= INCLUDEDIR= DESTDIR= scripts/install.sh install $(TARGET)/release >/dev/null
 
+# All anew (-B), as make does not know what of the installed tree they were built from.
 examples: stage
-	@$(MAKE) --no-print-directory -C examples-c PREFIX='$(STAGE)' OUT=$(EXAMPLES)
+	@$(MAKE) --no-print-directory -B -C examples-c PREFIX='$(STAGE)' OUT=$(call from,../)/examples
 
 # The library at work on a tree: a demonstration in a fresh folder, or DIR until Ctrl-C.
 run: examples
@@ -56,19 +58,37 @@ check-rust:
 	$(CARGO) test --locked
 
 check-scripts:
-	@scripts/with.sh shellcheck shellcheck shellcheck $$(git ls-files -co --exclude-standard '*.sh' '*/run' .ci/run)
+	@scripts/with.sh shellcheck shellcheck shellcheck $$(find . -path ./target -prune -o -type f '(' -name '*.sh' -o -name run ')' -print)
 
 check-c: stage
 	@c-tests/run '$(STAGE)'
+	@c-tests/run '$(STAGE)' --valgrind
 
 check-examples: examples
 	@examples-c/test.sh $(TARGET)/examples
 
+check-loops: stage
+	@$(MAKE) --no-print-directory -C examples-c/loops PREFIX='$(STAGE)' OUT=$(LOOPS)
+	@examples-c/loops/test.sh $(TARGET)/examples/loops
+
 check-install: stage
-	@tests/install/run '$(STAGE)'
+	@tests/install/run
 
 check-build-systems: stage
-	@tests/build-systems/run '$(STAGE)'
+	@tests/build-systems/run
+
+check-loops: stage
+	@$(MAKE) --no-print-directory -B -C examples-c/loops PREFIX='$(STAGE)' OUT=$(call from,../../)/examples/loops
+	@examples-c/loops/test.sh $(TARGET)/examples/loops
+
+check-cpp: stage
+	@cpp-tests/run '$(STAGE)'
+
+check-go: stage
+	@bindings/go/run '$(STAGE)'
+
+check-zig: stage
+	@bindings/zig/run '$(STAGE)'
 
 # What build.rs makes of the comments and signatures in src/capi; `make check-rust` compares.
 header:
@@ -77,9 +97,9 @@ header:
 bench: stage
 	@bench/run '$(STAGE)'
 
-# The replica test for as long as you like: make soak SOAK_SECONDS=36000
+# Random changes against a replica of the tree; the seed of a failure is printed.
 soak:
-	$(CARGO) test --release --locked --test replica -- --ignored --nocapture
+	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(CARGO) test --release --locked --test replica
 
 clean:
 	$(CARGO) clean
@@ -93,6 +113,6 @@ help:
 	@echo 'make uninstall         with the same variables'
 	@echo 'make examples          build examples-c from an installed tree into $(TARGET)/examples'
 	@echo 'make bench             time against a bare read(2) loop'
-	@echo 'make soak              the replica test for hours: SOAK_SECONDS=36000'
+	@echo 'make soak              the replica test for long: SOAK_SECONDS=3600'
 	@echo 'make header            write include/asyncinotify.h anew from the source'
 	@echo 'make clean             remove $(TARGET)'
