@@ -67,10 +67,6 @@ check-c: stage
 check-examples: examples
 	@examples-c/test.sh $(TARGET)/examples
 
-check-loops: stage
-	@$(MAKE) --no-print-directory -C examples-c/loops PREFIX='$(STAGE)' OUT=$(LOOPS)
-	@examples-c/loops/test.sh $(TARGET)/examples/loops
-
 check-install: stage
 	@tests/install/run
 
