@@ -345,6 +345,10 @@ impl State {
                 NONE
             }
         };
+        let tree = &mut self.trees[self.places.get(place).tree];
+        if tree.root == place {
+            tree.root_wd = wd;
+        }
         let place = self.places.get_mut(place);
         place.wd = wd;
         place.same_wd = next;

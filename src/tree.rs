@@ -178,7 +178,6 @@ impl State {
             wd = root.watch(&self.inotify, exact)?;
         }
         let place = self.trees[index].root;
-        self.trees[index].root_wd = wd;
         self.hold(place, wd);
         Ok(())
     }
