@@ -3,6 +3,7 @@
 //! Error texts, the version, and a mask as text. See the top of this file for the rules on errors, handles, lifetimes,
 //! threads and callbacks.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
@@ -13,75 +14,65 @@ use super::panic::boundary;
 use super::pointer::put_text;
 use crate::{Error, Mask};
 
-/// Why a call from C failed.
+/// Why a call from C failed. Boxed, so that the results of calls that succeed stay small.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) struct Failure(Box<Cause>);
+
+#[derive(Debug)]
+enum Cause {
     /// The core said so.
     Core(Error),
-    /// A parameter that is wrong in itself.
-    Parameter {
-        name: &'static str,
-        problem: &'static str,
-    },
+    /// A parameter that is wrong in itself: its name, and what is wrong.
+    Parameter(&'static str, &'static str),
     /// Anything else that only the skin knows of.
-    Plain {
-        errno: i32,
-        message: &'static str,
-    },
-    Owned {
-        errno: i32,
-        message: String,
-    },
+    Skin(i32, Cow<'static, str>),
 }
 
 impl Failure {
+    #[cold]
     pub(crate) fn null(name: &'static str) -> Failure {
-        Failure::Parameter {
-            name,
-            problem: "is NULL",
-        }
+        Failure::argument(name, "is NULL")
     }
 
+    #[cold]
     pub(crate) fn argument(name: &'static str, problem: &'static str) -> Failure {
-        Failure::Parameter { name, problem }
+        Failure(Box::new(Cause::Parameter(name, problem)))
     }
 
-    pub(crate) fn plain(errno: i32, message: &'static str) -> Failure {
-        Failure::Plain { errno, message }
+    #[cold]
+    pub(crate) fn new(errno: i32, message: impl Into<Cow<'static, str>>) -> Failure {
+        Failure(Box::new(Cause::Skin(errno, message.into())))
     }
 
-    pub(crate) fn owned(errno: i32, message: String) -> Failure {
-        Failure::Owned { errno, message }
-    }
-
+    #[cold]
     pub(crate) fn cancelled() -> Failure {
-        Failure::plain(libc::ECANCELED, "the handle was closed during the call")
+        Failure::new(libc::ECANCELED, "the handle was closed during the call")
     }
 
     /// Positive.
     pub(crate) fn errno(&self) -> i32 {
-        match self {
-            Failure::Core(error) => error.errno,
-            Failure::Parameter { .. } => libc::EINVAL,
-            Failure::Plain { errno, .. } | Failure::Owned { errno, .. } => *errno,
+        match &*self.0 {
+            Cause::Core(error) => error.errno,
+            Cause::Parameter(..) => libc::EINVAL,
+            Cause::Skin(errno, _) => *errno,
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Core(error) => error.fmt(f),
-            Failure::Parameter { name, problem } => write!(f, "`{name}` {problem}"),
-            Failure::Plain { message, .. } => f.write_str(message),
-            Failure::Owned { message, .. } => f.write_str(message),
+        match &*self.0 {
+            Cause::Core(error) => error.fmt(f),
+            Cause::Parameter(name, problem) => write!(f, "`{name}` {problem}"),
+            Cause::Skin(_, message) => f.write_str(message),
         }
     }
 }
 
 impl From<Error> for Failure {
+    #[cold]
     fn from(error: Error) -> Failure {
-        Failure::Core(error)
+        Failure(Box::new(Cause::Core(error)))
     }
 }
 

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use libc::size_t;
 
 use super::Result;
-use super::attachments::{Attached, Delivery, Destroy};
+use super::attachments::{Attached, Destroy};
 use super::error::Failure;
 use super::inotify::{Call, asyncinotify, on_handle};
 use super::panic::boundary;
@@ -91,12 +91,9 @@ pub type asyncinotify_callback = Option<
 struct Consumer<'a> {
     call: &'a Call,
     turn: Turn<'a>,
-}
-
-/// What an event that was taken needs beside its struct.
-struct Taken {
+    /// What the watch of the event taken last has.
     attached: Attached,
-    /// The event ended its watch.
+    /// That event ended its watch.
     ended: Option<Destroy>,
 }
 
@@ -128,24 +125,33 @@ enum End {
 }
 
 impl<'a> Consumer<'a> {
-    #[inline]
-    fn begin(call: &'a Call) -> Result<Self> {
-        let turn = call.inotify.turn()?;
-        call.attachments.run_delivered();
-        Ok(Consumer { call, turn })
+    /// Constructed where it is used and never moved, which would cost more than all the rest.
+    #[inline(always)]
+    fn new(call: &'a Call, turn: Turn<'a>) -> Self {
+        Consumer {
+            call,
+            turn,
+            attached: Attached::NOTHING,
+            ended: None,
+        }
     }
 
-    /// Begins a call that returns events: those of earlier calls are recycled, a wake is done with.
-    #[inline]
-    fn begin_without_waiting(call: &'a Call) -> Result<Self> {
-        let mut consumer = Consumer::begin(call)?;
-        consumer.recycle();
-        consumer.turn.clear_wake();
-        Ok(consumer)
+    /// Begins a call: what earlier events ended is destroyed, the strings of earlier events are recycled.
+    #[inline(always)]
+    fn begin(&mut self) {
+        self.call.attachments.run_delivered();
+        self.recycle();
+    }
+
+    /// The same for a call that never waits: a wake is done with.
+    #[inline(always)]
+    fn begin_without_waiting(&mut self) {
+        self.begin();
+        self.turn.clear_wake();
     }
 
     /// Ends the life of the strings of earlier events; not inside a filter that is asked while events are gathered.
-    #[inline]
+    #[inline(always)]
     fn recycle(&mut self) {
         if self.call.gathering.load(Ordering::Relaxed) == 0 {
             self.turn.recycle();
@@ -158,67 +164,57 @@ impl<'a> Consumer<'a> {
         let _ = self.turn.stop_early();
     }
 
-    /// Takes the next event into `out`, if there is one.
-    #[inline]
-    fn take(&mut self, out: *mut asyncinotify_event) -> Result<Option<Taken>> {
+    /// Takes the next event into `out`; false if there is none.
+    #[inline(always)]
+    fn take(&mut self, out: *mut asyncinotify_event) -> Result<bool> {
         let Some((watch, last)) = self.turn.take(|event| {
             // SAFETY: `out` is a place for one event, by the check of whoever calls this.
             unsafe { out.write(to_c(event)) };
             (event.watch, event.last)
         })?
         else {
-            return Ok(None);
+            return Ok(false);
         };
-        let taken = match watch {
+        match watch {
             Some(watch) if last => self.end(watch),
-            Some(watch) => Taken {
-                attached: self.call.attachments.of(watch),
-                ended: None,
-            },
-            None => Taken {
-                attached: Attached::NOTHING,
-                ended: None,
-            },
-        };
+            Some(watch) => self.attached = self.call.attachments.of(watch),
+            None => self.attached = Attached::NOTHING,
+        }
         // SAFETY: written in full just now.
-        unsafe { (*out).userdata = taken.attached.userdata };
+        unsafe { (*out).userdata = self.attached.userdata };
         // A close in another thread has perhaps taken the userdata away before it was looked up: then there is no event.
-        if self.call.is_open() {
-            Ok(Some(taken))
-        } else {
-            Err(self.abandon(taken))
+        match self.call.is_open() {
+            true => Ok(true),
+            false => Err(self.abandon()),
         }
     }
 
     #[cold]
-    fn end(&self, watch: WatchId) -> Taken {
-        let (attached, ended) = self.call.attachments.end(watch);
-        Taken { attached, ended }
+    fn end(&mut self, watch: WatchId) {
+        (self.attached, self.ended) = self.call.attachments.end(watch);
     }
 
     #[cold]
-    fn abandon(&self, taken: Taken) -> Failure {
-        self.hand_out(taken);
+    fn abandon(&mut self) -> Failure {
+        self.keep_ended();
         Failure::cancelled()
     }
 
-    /// The event is being returned to C: what it ended lives until the next call that takes events.
-    #[inline]
-    fn hand_out(&self, taken: Taken) {
-        if let Some(ended) = taken.ended {
-            self.call.attachments.keep_until_next_take(ended);
+    /// As `take`, for an event that is returned to C: how many there were.
+    #[inline(always)]
+    fn take_one(&mut self, out: *mut asyncinotify_event) -> Result<c_int> {
+        let taken = self.take(out)?;
+        if self.ended.is_some() {
+            self.keep_ended();
         }
+        Ok(taken.into())
     }
 
-    /// As `take`, for an event that is returned to C: how many there were.
-    #[inline]
-    fn take_one(&mut self, out: *mut asyncinotify_event) -> Result<c_int> {
-        match self.take(out)? {
-            Some(taken) => {
-                self.hand_out(taken);
-                Ok(1)
-            }
-            None => Ok(0),
+    /// What the event has ended lives until the next call that takes events.
+    #[cold]
+    fn keep_ended(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            self.call.attachments.keep_until_next_take(ended);
         }
     }
 
@@ -241,14 +237,17 @@ impl<'a> Consumer<'a> {
             }
             self.recycle();
             let mut event = MaybeUninit::uninit();
-            let taken = match self.take(event.as_mut_ptr()) {
-                Ok(Some(taken)) => taken,
-                Ok(None) => break Ok(End::Empty),
+            match self.take(event.as_mut_ptr()) {
+                Ok(true) => count += 1,
+                Ok(false) => break Ok(End::Empty),
                 Err(failure) => break Err(failure),
-            };
-            count += 1;
+            }
+            // A callback may look at the pollable fd.
             self.turn.publish();
-            let stop = self.call_back(event.as_ptr(), taken, &delivery, callback, userdata);
+            let stop = self.call_back(event.as_ptr(), callback, userdata);
+            if let Some(ended) = self.ended.take() {
+                delivery.finish(ended);
+            }
             if !self.call.is_open() {
                 break Ok(End::Closed);
             }
@@ -264,30 +263,23 @@ impl<'a> Consumer<'a> {
     fn call_back(
         &self,
         event: *const asyncinotify_event,
-        taken: Taken,
-        delivery: &Delivery<'_>,
         callback: asyncinotify_callback,
         userdata: *mut c_void,
     ) -> c_int {
-        let (callback, userdata) = match taken.attached.callback {
-            Some(own) => (Some(own), taken.attached.userdata),
+        let (callback, userdata) = match self.attached.callback {
+            Some(own) => (Some(own), self.attached.userdata),
             None => (callback, userdata),
         };
-        let stop = match callback {
+        callback.map_or(0, |callback| {
             // SAFETY: the C program gave this function for this purpose; the event is filled and lives until it returns.
-            Some(callback) => unsafe { callback(self.call.handle(), event, userdata) },
-            None => 0,
-        };
-        if let Some(ended) = taken.ended {
-            delivery.finish(ended);
-        }
-        stop
+            unsafe { callback(self.call.handle(), event, userdata) }
+        })
     }
 
     /// How long a wait may last that begins now; an error where it must not even begin.
     fn deadline(&self) -> Result<Deadline> {
         match self.call.inotify.sync_timeout() {
-            SyncTimeout::Disabled if !self.call.inotify.is_blocking() => Err(Failure::plain(
+            SyncTimeout::Disabled if !self.call.inotify.is_blocking() => Err(Failure::new(
                 libc::EAGAIN,
                 "no event now, and the instance is non-blocking with no sync_timeout set",
             )),
@@ -297,7 +289,7 @@ impl<'a> Consumer<'a> {
 }
 
 fn woken() -> Failure {
-    Failure::plain(libc::EINTR, "interrupted by asyncinotify_wake()")
+    Failure::new(libc::EINTR, "interrupted by asyncinotify_wake()")
 }
 
 #[inline]
@@ -353,7 +345,9 @@ pub unsafe extern "C" fn asyncinotify_get(
     on_handle("asyncinotify_get", self_, |call| {
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
-        Consumer::begin_without_waiting(call)?.take_one(out.place(0))
+        let mut consumer = Consumer::new(call, call.inotify.turn()?);
+        consumer.begin_without_waiting();
+        consumer.take_one(out.place(0))
     })
 }
 
@@ -381,8 +375,8 @@ pub unsafe extern "C" fn asyncinotify_sync_get(
     on_handle("asyncinotify_sync_get", self_, |call| {
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
-        let mut consumer = Consumer::begin(call)?;
-        consumer.recycle();
+        let mut consumer = Consumer::new(call, call.inotify.turn()?);
+        consumer.begin();
         let mut deadline = None;
         loop {
             if consumer.turn.clear_wake() {
@@ -431,7 +425,8 @@ pub unsafe extern "C" fn asyncinotify_get_events(
         }
         // SAFETY: the header asks for room for `max` events.
         let out = unsafe { array(out, max, "out") }?;
-        let mut consumer = Consumer::begin_without_waiting(call)?;
+        let mut consumer = Consumer::new(call, call.inotify.turn()?);
+        consumer.begin_without_waiting();
         let _gathering = Gathering::begin(call);
         for count in 0..max {
             match consumer.take_one(out.place(count)) {
@@ -500,7 +495,8 @@ pub unsafe extern "C" fn asyncinotify_dispatch(
     userdata: *mut c_void,
 ) -> isize {
     on_handle("asyncinotify_dispatch", self_, |call| {
-        let mut consumer = Consumer::begin_without_waiting(call)?;
+        let mut consumer = Consumer::new(call, call.inotify.turn()?);
+        consumer.begin_without_waiting();
         let max = if max == 0 { usize::MAX } else { max };
         match consumer.deliver(max, false, callback, userdata) {
             // What was delivered already is told; the next call meets the error again.
@@ -538,7 +534,8 @@ pub unsafe extern "C" fn asyncinotify_run(
     userdata: *mut c_void,
 ) -> c_int {
     on_handle("asyncinotify_run", self_, |call| {
-        let mut consumer = Consumer::begin(call)?;
+        let mut consumer = Consumer::new(call, call.inotify.turn()?);
+        consumer.begin();
         let mut deadline = None;
         loop {
             let (count, end) = consumer.deliver(usize::MAX, true, callback, userdata);
@@ -636,7 +633,7 @@ unsafe fn copy(event: &asyncinotify_event) -> Result<*mut asyncinotify_event> {
         .map_or(ptr::null_mut(), |size| unsafe { libc::malloc(size) })
         .cast();
     if block.is_null() {
-        return Err(Failure::plain(
+        return Err(Failure::new(
             libc::ENOMEM,
             "no memory for a copy of the event",
         ));

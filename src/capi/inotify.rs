@@ -118,7 +118,7 @@ pub unsafe extern "C" fn asyncinotify_new(init_flags: u32, out: *mut *mut asynci
                 gathering: AtomicUsize::new(0),
             })
             .ok_or_else(|| {
-                Failure::plain(
+                Failure::new(
                     libc::ENFILE,
                     "this process has as many handles as there can be",
                 )

@@ -56,7 +56,7 @@ fn panicked<R: ErrnoReturn>(name: &'static str, payload: Box<dyn std::any::Any +
         (_, Some(text)) => text.as_str(),
         _ => "no message",
     };
-    let failure = Failure::owned(
+    let failure = Failure::new(
         libc::ENOTRECOVERABLE,
         format!("a bug in the library: it panicked with \"{text}\""),
     );

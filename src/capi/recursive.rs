@@ -230,7 +230,7 @@ unsafe fn read_options(
     };
     if !unknown_is_zero {
         let message = "`opts` asks for something that this version of the library does not know";
-        return Err(Failure::plain(libc::E2BIG, message));
+        return Err(Failure::new(libc::E2BIG, message));
     }
     // SAFETY: readable for at least FIRST_SIZE bytes, which is this struct; any bytes are a valid one but for the
     // function pointers, which are NULL or functions by the header's demand.

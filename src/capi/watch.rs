@@ -86,7 +86,7 @@ pub type asyncinotify_destroy = Option<unsafe extern "C" fn(userdata: *mut c_voi
 pub(crate) fn mask(bits: u32) -> Result<Mask> {
     Mask::from_bits(bits).ok_or_else(|| {
         let unknown = bits & !Mask::all().bits();
-        Failure::owned(
+        Failure::new(
             libc::EINVAL,
             format!("`mask` has unknown bits {unknown:#x}"),
         )

@@ -21,7 +21,8 @@ unsafe impl<T: Send> Sync for OwnerLock<T> {}
 /// The right of this thread to the data; not to be sent to another.
 pub(crate) struct Owned<'a, T> {
     lock: &'a OwnerLock<T>,
-    nested: bool,
+    /// 0 or 1. A word, for a bool leaves padding that is copied in pieces each time this is returned.
+    nested: usize,
     /// Not Send: the token is this thread's.
     _thread: std::marker::PhantomData<*const ()>,
 }
@@ -49,8 +50,8 @@ impl<T> OwnerLock<T> {
             .owner
             .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
         {
-            Ok(_) => false,
-            Err(owner) if owner == me => true,
+            Ok(_) => 0,
+            Err(owner) if owner == me => 1,
             Err(_) => return None,
         };
         Some(Owned {
@@ -84,7 +85,7 @@ impl<T> Owned<'_, T> {
 impl<T> Drop for Owned<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if !self.nested {
+        if self.nested == 0 {
             self.lock.owner.store(0, Ordering::Release);
         }
     }
