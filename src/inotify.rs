@@ -362,6 +362,14 @@ impl Inotify {
         if background {
             return self.with_state(|state| Ok(state.trees[index].id));
         }
+        let id = self.set_up(index);
+        // The scan made the pollable fd readable; the end of a turn makes it agree with what is left.
+        drop(self.turn());
+        id
+    }
+
+    /// Works on a new tree until all of it is watched.
+    fn set_up(&self, index: u32) -> Result<WatchId> {
         loop {
             let question = self.with_state(|state| {
                 let pace = Pace::until_set_up(index);
