@@ -131,8 +131,12 @@ impl State {
         }
         let place = self.places.get(id);
         let tree = &self.trees[place.tree];
-        if place.epoch != tree.epoch {
-            // Not found again yet since the queue overflowed: the scan to come tells what there is.
+        let own = place.parent == NONE && event.name.is_empty();
+        if place.epoch != tree.epoch && !own {
+            // Not found yet, or not again since the queue overflowed: the scan to come tells what there is.
+            return;
+        }
+        if self.position < tree.since {
             return;
         }
         let asked = event.mask & tree.mask.bits() & Mask::ALL.bits() != 0;

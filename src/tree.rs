@@ -56,6 +56,8 @@ pub(crate) struct Tree {
     pub(crate) pending: usize,
     /// How many places it has, those on their way out included.
     pub(crate) places: usize,
+    /// The position in the stream at which it was added: others may share a descriptor of which older events are queued.
+    pub(crate) since: u64,
     /// Goes up with every repair: a place that has an older one has not been found again yet.
     pub(crate) epoch: u32,
     /// A scan of all of it is under way, its end not told yet.
@@ -132,6 +134,7 @@ impl State {
         let absolute = absolute(path);
         let root = Directory::open(None, path.to_bytes(), Access::List, follow).map_err(failed)?;
         let identity = root.identity().map_err(failed)?;
+        self.drain().map_err(failed)?;
         let background = options.flags.contains(RecursiveFlags::BACKGROUND);
         let id = WatchId::next();
         let index = self.trees.insert(Tree {
@@ -148,6 +151,7 @@ impl State {
             filter: options.filter,
             pending: 0,
             places: 1,
+            since: self.backlog.tail(),
             epoch: 0,
             syncing: true,
             announce: background || options.flags.contains(RecursiveFlags::LIST_EXISTING),
@@ -159,6 +163,10 @@ impl State {
         });
         let place = self.places.add(index, 0, NONE, b"");
         self.trees[index].root = place;
+        if self.trees[index].lists() {
+            // The list tells what happens before it, too.
+            self.places.get_mut(place).epoch = u32::MAX;
+        }
         self.ids.insert(id.as_raw(), Target::Tree(index));
         if let Err(errno) = self.watch_root(index, &root) {
             self.discard_tree(index);

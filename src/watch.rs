@@ -161,7 +161,12 @@ impl State {
             return Err(failed(libc::ESTALE));
         }
         let Some(index) = plain else {
-            return Ok(self.new_plain(wd, path, mask, place));
+            let id = self.new_plain(wd, path, mask, place);
+            if let Target::Plain(index) = self.target(id)? {
+                // The tree's older events are not its own.
+                self.plains[index].since = since;
+            }
+            return Ok(id);
         };
         self.change_mask(index, mask, since);
         self.shape_changed();
