@@ -417,8 +417,8 @@ typedef void (*asyncinotify_destroy)(void *userdata);
  * @param out   gets the watch; may be NULL
  *
  * @return 0; or
- *   -EINVAL        `self` is not an open handle, `path` is NULL, `mask` has no event or unknown bits, or both
- *                  MASK_ADD and MASK_CREATE
+ *   -EINVAL        `self` is not an open handle, `path` is NULL, `mask` is 0 or has unknown bits, or both MASK_ADD and
+ *                  MASK_CREATE
  *   -EACCES        no permission to read what is to be watched, or to search a directory of its path
  *   -EEXIST        watched already, and MASK_CREATE was given
  *   -ELOOP         too many symbolic links in the path
@@ -950,21 +950,23 @@ typedef int (*asyncinotify_directory_callback)(asyncinotify *self,
  * @param self  open handle
  * @param path  the root directory: any bytes but NUL, of any length. Events' paths begin with it as it is given here. It
  *              is copied. A symbolic link is followed, unless `mask` has DONT_FOLLOW
- * @param mask  ASYNCINOTIFY_* bits: at least one event, and flags for adding
+ * @param mask  ASYNCINOTIFY_* bits: at least one event, and of the flags ONLYDIR, DONT_FOLLOW and EXCL_UNLINK
  * @param opts  NULL for the defaults: no listing, in the foreground, across file systems, no limit, no filter; copied
- * @param out   gets the watch; may be NULL. With a filter or events in other threads it is written after the first of them
+ * @param out   gets the watch; may be NULL. Another thread may take events of the tree before it is written
  *
  * @return 0; or
- *   -EINVAL  `self` is not an open handle, `path` is NULL, `mask` has no event or unknown bits, `opts` has a `size` that
- *            is too small, unknown flags, or a `filter_destroy` without a `filter`
- *   -E2BIG   `opts` has a larger `size` than this version knows, with something in the unknown part that is not 0
- *   -EACCES  no permission to read the root, or to search a directory of its path
- *   -ELOOP   too many symbolic links in the path
- *   -EMFILE  the process has too many open files
- *   -ENOENT  there is nothing at `path`
- *   -ENOMEM  no memory
- *   -ENOSPC  fs.inotify.max_user_watches was reached before it returned; nothing is left behind
- *   -ENOTDIR the root is not a directory
+ *   -EINVAL        `self` is not an open handle, `path` is NULL, `mask` has no event or other bits than these, `opts`
+ *                  has a `size` that is too small, unknown flags, or a `filter_destroy` without a `filter`
+ *   -E2BIG         `opts` has a larger `size` than this version knows, with something in the unknown part that is not 0
+ *   -EACCES        no permission to read the root, or to search a directory of its path
+ *   -ELOOP         too many symbolic links in the path, or the root is one and DONT_FOLLOW was given
+ *   -EMFILE        the process has too many open files
+ *   -ENAMETOOLONG  a part of the path is longer than the kernel takes
+ *   -ENFILE        the system has too many open files
+ *   -ENOENT        there is nothing at `path`
+ *   -ENOMEM        no memory
+ *   -ENOSPC        fs.inotify.max_user_watches was reached before it returned; nothing is left behind
+ *   -ENOTDIR       the root is not a directory
  *
  * Blocks for the time it takes to read the tree, some 10 µs a directory; with BACKGROUND only for the root. Any thread;
  * other threads may go on taking events meanwhile.

@@ -43,11 +43,12 @@ fn functions() -> Vec<(String, String)> {
             comment.push_str(line);
             comment.push('\n');
             in_comment = !line.ends_with("*/");
-        } else if !line.starts_with([' ', '#']) && !line.starts_with("typedef") {
-            if let Some((declaration, _)) = line.split_once('(') {
-                let name = declaration.rsplit([' ', '*']).next().unwrap();
-                functions.push((name.to_owned(), comment.clone()));
-            }
+        } else if !line.starts_with([' ', '#'])
+            && !line.starts_with("typedef")
+            && let Some((declaration, _)) = line.split_once('(')
+        {
+            let name = declaration.rsplit([' ', '*']).next().unwrap();
+            functions.push((name.to_owned(), comment.clone()));
         }
     }
     functions

@@ -367,3 +367,148 @@ impl Hasher for IdHasher {
         self.0 = product ^ (product >> 32);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        static DESTROYED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    unsafe extern "C" fn destroy(userdata: *mut c_void) {
+        DESTROYED.set(DESTROYED.get() + userdata.addr());
+    }
+
+    fn fresh() -> Attachments {
+        DESTROYED.set(0); // tests may share a thread
+        Attachments::new()
+    }
+
+    fn pointer(value: usize) -> *mut c_void {
+        ptr::without_provenance_mut(value)
+    }
+
+    fn set(attachments: &Attachments, watch: u64, value: usize) {
+        let watch = WatchId::from_raw(watch);
+        drop(attachments.set_userdata(watch, pointer(value), Some(destroy), || Ok(())));
+    }
+
+    fn userdata(attachments: &Attachments, watch: u64) -> usize {
+        let looked_up = attachments.of(WatchId::from_raw(watch)).userdata.addr();
+        assert_eq!(
+            looked_up,
+            attachments.userdata(WatchId::from_raw(watch)).addr()
+        );
+        looked_up
+    }
+
+    #[test]
+    fn a_run_of_events_sees_every_change_at_once() {
+        let attachments = fresh();
+        assert_eq!(userdata(&attachments, 1), 0);
+        for value in [10, 20] {
+            set(&attachments, 1, value);
+            set(&attachments, 2, value + 1);
+            for _ in 0..2 {
+                assert_eq!(userdata(&attachments, 1), value);
+                assert_eq!(userdata(&attachments, 1), value);
+                assert_eq!(userdata(&attachments, 2), value + 1);
+                assert_eq!(userdata(&attachments, 3), 0);
+            }
+        }
+        assert_eq!(DESTROYED.get(), 10 + 11);
+        let (attached, ended) = attachments.end(WatchId::from_raw(2));
+        assert_eq!(attached.userdata.addr(), 21);
+        assert_eq!(userdata(&attachments, 2), 0);
+        assert_eq!(DESTROYED.get(), 10 + 11);
+        drop(ended);
+        assert_eq!(DESTROYED.get(), 10 + 11 + 21);
+        attachments.close();
+        assert_eq!(userdata(&attachments, 1), 0);
+        assert_eq!(DESTROYED.get(), 10 + 11 + 21 + 20);
+    }
+
+    #[test]
+    fn callbacks_come_and_go_without_touching_userdata() {
+        unsafe extern "C" fn callback(
+            _: *mut super::super::inotify::asyncinotify,
+            _: *const super::super::event::asyncinotify_event,
+            _: *mut c_void,
+        ) -> i32 {
+            0
+        }
+        let attachments = fresh();
+        let watch = WatchId::from_raw(1);
+        set(&attachments, 1, 10);
+        assert!(attachments.of(watch).callback.is_none());
+        attachments
+            .set_callback(watch, Some(callback), || Ok(()))
+            .unwrap();
+        for _ in 0..2 {
+            assert!(attachments.of(watch).callback == Some(callback));
+            assert_eq!(attachments.of(watch).userdata.addr(), 10);
+        }
+        drop(attachments.set_userdata(watch, ptr::null_mut(), None, || Ok(())));
+        assert_eq!(DESTROYED.get(), 10);
+        assert!(attachments.of(watch).callback.is_some());
+        attachments.set_callback(watch, None, || Ok(())).unwrap();
+        assert!(attachments.of(watch).callback.is_none());
+        assert_eq!(
+            attachments.count.load(Ordering::Relaxed),
+            0,
+            "an empty entry is none"
+        );
+    }
+
+    #[test]
+    fn nothing_is_destroyed_while_a_callback_runs() {
+        let attachments = fresh();
+        for watch in 1..=4 {
+            set(&attachments, watch, 10_usize.pow(watch as u32));
+        }
+        let end = |watch| attachments.end(WatchId::from_raw(watch)).1.unwrap();
+        let outer = attachments.begin_delivery();
+        // As if the callback took events itself, by get and by dispatch.
+        attachments.keep_until_next_take(end(1));
+        attachments.run_delivered();
+        let inner = attachments.begin_delivery();
+        inner.finish(end(2));
+        drop(inner);
+        assert_eq!(DESTROYED.get(), 0);
+        // And closed the handle.
+        attachments.close();
+        assert_eq!(DESTROYED.get(), 0);
+        drop(outer);
+        assert_eq!(DESTROYED.get(), 11110);
+        let late =
+            attachments.set_userdata(WatchId::from_raw(5), pointer(7), Some(destroy), || Ok(()));
+        assert_eq!(late.err().unwrap().errno(), libc::ECANCELED);
+    }
+
+    #[test]
+    fn what_was_returned_lives_until_the_next_take() {
+        let attachments = fresh();
+        set(&attachments, 1, 10);
+        let ended = attachments.end(WatchId::from_raw(1)).1.unwrap();
+        attachments.keep_until_next_take(ended);
+        assert_eq!(DESTROYED.get(), 0);
+        attachments.run_delivered();
+        assert_eq!(DESTROYED.get(), 10);
+        attachments.run_delivered();
+        attachments.close();
+        assert_eq!(DESTROYED.get(), 10);
+    }
+
+    #[test]
+    fn userdata_of_a_dead_watch_stays_the_callers() {
+        let attachments = fresh();
+        let dead = || Err(Failure::new(libc::ENOENT, "dead"));
+        let result =
+            attachments.set_userdata(WatchId::from_raw(1), pointer(10), Some(destroy), dead);
+        assert_eq!(result.err().unwrap().errno(), libc::ENOENT);
+        attachments.close();
+        assert_eq!(DESTROYED.get(), 0);
+    }
+}

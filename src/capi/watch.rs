@@ -106,8 +106,8 @@ pub(crate) fn mask(bits: u32) -> Result<Mask> {
 /// @param out   gets the watch; may be NULL
 ///
 /// @return 0; or
-///   -EINVAL        `self` is not an open handle, `path` is NULL, `mask` has no event or unknown bits, or both
-///                  MASK_ADD and MASK_CREATE
+///   -EINVAL        `self` is not an open handle, `path` is NULL, `mask` is 0 or has unknown bits, or both MASK_ADD and
+///                  MASK_CREATE
 ///   -EACCES        no permission to read what is to be watched, or to search a directory of its path
 ///   -EEXIST        watched already, and MASK_CREATE was given
 ///   -ELOOP         too many symbolic links in the path
