@@ -1,0 +1,3 @@
+module asyncinotify
+
+go 1.19
