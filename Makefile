@@ -14,12 +14,13 @@ STAGE  := $(abspath $(TARGET)/stage)
 from = $(if $(filter /%,$(TARGET)),,$1)$(TARGET)
 
 export PREFIX LIBDIR INCLUDEDIR DESTDIR CARGO REQUIRE_ALL
-export CARGO_TARGET_DIR := $(abspath $(TARGET))
+# The same for scripts, from wherever they work.
+export TARGET_DIR := $(abspath $(TARGET))
 
 # `make check` runs check-NAME for each of these, in this order. A new one: a script that is given the prefix of the
 # installed tree, prints `SKIP: what (install package)` for a tool that is missing (a failure with REQUIRE_ALL=1) and
 # closes with a summary line; a rule for it below; its name here.
-CHECKS := rust scripts c examples install build-systems loops \
+CHECKS := lint rust c examples install build-systems loops \
 	$(if $(wildcard cpp-tests/run),cpp) $(if $(wildcard bindings/go/run),go) $(if $(wildcard bindings/zig/run),zig)
 
 .NOTPARALLEL:
@@ -52,13 +53,15 @@ run: examples
 check:
 	@scripts/check.sh $(CHECKS)
 
-check-rust:
+check-lint:
 	@scripts/with.sh cargo-fmt rustfmt $(CARGO) fmt --check
 	@scripts/with.sh cargo-clippy rust-clippy $(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) test --locked
+	@scripts/with.sh shellcheck shellcheck shellcheck \
+		$$(find . -path ./target -prune -o -type f '(' -name '*.sh' -o -name run ')' -print)
+	@echo 'lint: nothing found'
 
-check-scripts:
-	@scripts/with.sh shellcheck shellcheck shellcheck $$(find . -path ./target -prune -o -type f '(' -name '*.sh' -o -name run ')' -print)
+check-rust:
+	$(CARGO) test --locked
 
 check-c: stage
 	@c-tests/run '$(STAGE)'
