@@ -165,7 +165,7 @@ void replica_follow(struct replica *replica, asyncinotify *in); /* takes all the
 void replica_check(const char *file, int line, struct replica *replica);
 void replica_free(struct replica *replica);
 
-/* The directories that watch_each_directory lists are those on the disk below root (all of them, symbolic links not followed). */
+/* The directories that watch_each_directory lists are those on the disk, from root down, symbolic links not followed. */
 #define CHECK_DIRECTORIES(in, id, root) check_directories(__FILE__, __LINE__, (in), (id), (root))
 void check_directories(const char *file, int line, asyncinotify *in, asyncinotify_watch id, const char *root);
 
@@ -197,6 +197,10 @@ void enter_mount_namespace(void); /* skips where forbidden; mounts made in it ar
 void limit_inotify(const char *what, int most); /* "watches" or "instances", in this test's user namespace */
 void become_nobody(void); /* for good; skips when not root and leaves a user who is not root as is */
 int max_queued_events(void);
-void make_overflow(const char *dir); /* more CREATE and DELETE events in dir than a queue holds, then nothing left there */
+void make_overflow(const char *dir); /* more CREATE events in dir than a queue holds; nothing is left there */
+void grow(const char *dir, int count); /* as many subdirectories, with a file in each */
+
+/* The events that a replica needs. */
+enum { ENTRIES = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO };
 
 #endif

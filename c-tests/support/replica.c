@@ -1,0 +1,302 @@
+/* A replica of a tree from events alone, and the disk to compare it with. */
+#include "harness.h"
+
+#include <dirent.h>
+
+struct entry {
+    char *path;
+    unsigned named; /* the listing in which it was named last */
+};
+
+struct set {
+    struct entry *slots;
+    size_t room, used; /* used counts what was removed as well */
+    size_t count;
+};
+
+static char removed_mark[] = "";
+
+static size_t hash(const char *path)
+{
+    uint64_t value = 14695981039346656037u;
+    for (; *path; path++)
+        value = (value ^ (unsigned char)*path) * 1099511628211u;
+    return (size_t)(value ^ value >> 29);
+}
+
+static struct entry *set_find(const struct set *set, const char *path)
+{
+    if (!set->room)
+        return NULL;
+    for (size_t i = hash(path) & (set->room - 1); set->slots[i].path; i = (i + 1) & (set->room - 1))
+        if (set->slots[i].path != removed_mark && !strcmp(set->slots[i].path, path))
+            return &set->slots[i];
+    return NULL;
+}
+
+/* Takes the string over. The path must not be in the set. */
+static struct entry *set_insert(struct set *set, char *path, unsigned named)
+{
+    if (2 * (set->used + 1) > set->room) {
+        struct set grown = {.room = 64};
+        while (grown.room < 4 * (set->count + 1))
+            grown.room *= 2;
+        grown.slots = calloc(grown.room, sizeof *grown.slots);
+        for (size_t i = 0; i < set->room; i++)
+            if (set->slots[i].path && set->slots[i].path != removed_mark)
+                set_insert(&grown, set->slots[i].path, set->slots[i].named);
+        free(set->slots);
+        *set = grown;
+    }
+    size_t i = hash(path) & (set->room - 1);
+    while (set->slots[i].path)
+        i = (i + 1) & (set->room - 1);
+    set->slots[i] = (struct entry){path, named};
+    set->used++;
+    set->count++;
+    return &set->slots[i];
+}
+
+static void set_remove(struct set *set, struct entry *entry)
+{
+    free(entry->path);
+    entry->path = removed_mark;
+    set->count--;
+}
+
+#define EACH_ENTRY(set, entry)                                                                                        \
+    for (struct entry *entry = (set)->slots; entry < (set)->slots + (set)->room; entry++)                             \
+        if (entry->path && entry->path != removed_mark)
+
+static void set_free(struct set *set)
+{
+    EACH_ENTRY(set, entry) free(entry->path);
+    free(set->slots);
+    *set = (struct set){0};
+}
+
+/* Everything on the disk below the directory (the directory itself not), by fds, symbolic links not followed. */
+static void set_scan(struct set *set, int parent, const char *name, const char *path, bool directories_only)
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd == -1)
+        FAIL("open %s: %s", path, strerror(errno));
+    DIR *dir = fdopendir(fd);
+    struct dirent *entry;
+    while ((entry = readdir(dir))) {
+        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+            continue;
+        char *full = malloc(strlen(path) + strlen(entry->d_name) + 2);
+        sprintf(full, "%s%s%s", path, path[strlen(path) - 1] == '/' ? "" : "/", entry->d_name);
+        struct stat st;
+        SYS(fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW));
+        if (S_ISDIR(st.st_mode))
+            set_scan(set, dirfd(dir), entry->d_name, full, directories_only);
+        if (S_ISDIR(st.st_mode) || !directories_only)
+            set_insert(set, full, 0);
+        else
+            free(full);
+    }
+    closedir(dir);
+}
+
+static bool set_is_equal(const struct set *have, const char *have_name, const struct set *want, const char *want_name)
+{
+    int differences = 0;
+    EACH_ENTRY(have, entry) if (!set_find(want, entry->path) && differences++ < 10)
+        dprintf(STDOUT_FILENO, "    only %s: %.500s\n", have_name, entry->path);
+    EACH_ENTRY(want, entry) if (!set_find(have, entry->path) && differences++ < 20)
+        dprintf(STDOUT_FILENO, "    only %s: %.500s\n", want_name, entry->path);
+    return differences == 0;
+}
+
+/* ---- the replica ---- */
+
+struct limbo { /* what left with a MOVED_FROM and may come back with the MOVED_TO of the same cookie */
+    uint32_t cookie;
+    char *from;
+    struct set below; /* full old paths, the moved entry included */
+    struct limbo *next;
+};
+
+struct replica {
+    char *root;
+    struct set entries;
+    struct limbo *limbo;
+    unsigned listing; /* number of the listing under way or the last one */
+    bool in_listing;
+    bool lost; /* events were lost: the replica is only right after SYNC_END */
+    int wrong; /* CREATE events for what was there already */
+};
+
+struct replica *replica_new(const char *root)
+{
+    struct replica *replica = calloc(1, sizeof *replica);
+    replica->root = strdup(root);
+    return replica;
+}
+
+void replica_scan(struct replica *replica)
+{
+    set_scan(&replica->entries, AT_FDCWD, replica->root, replica->root, false);
+}
+
+static bool is_below(const char *path, const char *top)
+{
+    size_t length = strlen(top);
+    return !strncmp(path, top, length) && (path[length] == 0 || path[length] == '/');
+}
+
+static void replica_remove(struct replica *replica, const char *path, struct set *moved)
+{
+    char *top = strdup(path); /* path may be the entry's own */
+    EACH_ENTRY(&replica->entries, entry) if (is_below(entry->path, top)) {
+        if (moved)
+            set_insert(moved, strdup(entry->path), entry->named);
+        set_remove(&replica->entries, entry);
+    }
+    free(top);
+}
+
+static void replica_add(struct replica *replica, const char *path)
+{
+    struct entry *entry = set_find(&replica->entries, path);
+    if (!entry)
+        entry = set_insert(&replica->entries, strdup(path), 0);
+    entry->named = replica->listing;
+}
+
+static void limbo_drop(struct limbo **link)
+{
+    struct limbo *limbo = *link;
+    *link = limbo->next;
+    free(limbo->from);
+    set_free(&limbo->below);
+    free(limbo);
+}
+
+static void replica_move_in(struct replica *replica, const asyncinotify_event *event)
+{
+    replica_remove(replica, event->path, NULL);
+    for (struct limbo **link = &replica->limbo; event->moved_from && *link; link = &(*link)->next)
+        if ((*link)->cookie == event->cookie && !strcmp((*link)->from, event->moved_from)) {
+            EACH_ENTRY(&(*link)->below, entry) {
+                const char *rest = entry->path + strlen((*link)->from);
+                char *path = malloc(event->path_len + strlen(rest) + 1);
+                sprintf(path, "%s%s", event->path, rest);
+                struct entry *old = set_find(&replica->entries, path);
+                if (old)
+                    free(path);
+                else
+                    set_insert(&replica->entries, path, entry->named);
+            }
+            limbo_drop(link);
+            break;
+        }
+    replica_add(replica, event->path);
+}
+
+void replica_apply(struct replica *replica, const asyncinotify_event *event)
+{
+    if (event->mask & IN_Q_OVERFLOW)
+        replica->lost = true;
+    if (event->flags & ASYNCINOTIFY_EVENT_SYNC_BEGIN) {
+        replica->listing++;
+        replica->in_listing = true;
+    }
+    if (event->flags & ASYNCINOTIFY_EVENT_SYNC_END) {
+        if (replica->in_listing)
+            EACH_ENTRY(&replica->entries, entry) if (entry->named != replica->listing) set_remove(&replica->entries, entry);
+        replica->in_listing = replica->lost = false;
+    }
+    if (!event->path || !event->name || (event->flags & ASYNCINOTIFY_EVENT_ERROR))
+        return;
+    if (event->mask & IN_CREATE) {
+        bool listed_again = replica->in_listing && (event->flags & ASYNCINOTIFY_EVENT_SYNTHETIC);
+        if (set_find(&replica->entries, event->path) && !listed_again && !replica->lost) {
+            dprintf(STDOUT_FILENO, "    CREATE of what was there already: %.500s\n", event_text(event));
+            replica->wrong++;
+        }
+        replica_add(replica, event->path);
+    }
+    if (event->mask & IN_DELETE)
+        replica_remove(replica, event->path, NULL);
+    if (event->mask & IN_MOVED_FROM) {
+        struct limbo *limbo = calloc(1, sizeof *limbo);
+        *limbo = (struct limbo){.cookie = event->cookie, .from = strdup(event->path), .next = replica->limbo};
+        replica_remove(replica, event->path, &limbo->below);
+        replica->limbo = limbo;
+    }
+    if (event->mask & IN_MOVED_TO)
+        replica_move_in(replica, event);
+}
+
+void replica_apply_log(struct replica *replica, const struct log *log)
+{
+    for (size_t i = 0; i < log->count; i++)
+        replica_apply(replica, log->events[i]);
+}
+
+void replica_follow(struct replica *replica, asyncinotify *in)
+{
+    struct log log = {0};
+    collect(in, &log);
+    replica_apply_log(replica, &log);
+    log_clear(&log);
+}
+
+void replica_check(const char *file, int line, struct replica *replica)
+{
+    struct set disk = {0};
+    set_scan(&disk, AT_FDCWD, replica->root, replica->root, false);
+    if (!set_is_equal(&replica->entries, "in the replica", &disk, "on the disk"))
+        test_fail(file, line, "the replica of %s (%zu entries) differs from the disk (%zu)", replica->root,
+                  replica->entries.count, disk.count);
+    if (replica->wrong)
+        test_fail(file, line, "%d CREATE events came for what was there already", replica->wrong);
+    set_free(&disk);
+}
+
+void replica_free(struct replica *replica)
+{
+    while (replica->limbo)
+        limbo_drop(&replica->limbo);
+    set_free(&replica->entries);
+    free(replica->root);
+    free(replica);
+}
+
+struct directory_list {
+    struct set set;
+    asyncinotify *in;
+    int twice;
+};
+
+static int see_directory(asyncinotify *in, const char *path, size_t path_len, void *userdata)
+{
+    struct directory_list *list = userdata;
+    CHECK(in == list->in);
+    CHECK_INT(strlen(path), path_len);
+    if (set_find(&list->set, path)) {
+        dprintf(STDOUT_FILENO, "    listed twice: %.500s\n", path);
+        list->twice++;
+    } else {
+        set_insert(&list->set, strdup(path), 0);
+    }
+    return 0;
+}
+
+void check_directories(const char *file, int line, asyncinotify *in, asyncinotify_watch id, const char *root)
+{
+    struct directory_list list = {.in = in};
+    intptr_t count = asyncinotify_watch_each_directory(in, id, see_directory, &list);
+    check_ok(file, line, "asyncinotify_watch_each_directory", count);
+    check_int(file, line, "what watch_each_directory returns", count, "calls", (long long)list.set.count + list.twice);
+    struct set disk = {0};
+    set_scan(&disk, AT_FDCWD, root, root, true);
+    set_insert(&disk, strdup(root), 0);
+    if (!set_is_equal(&list.set, "watched", &disk, "on the disk") || list.twice)
+        test_fail(file, line, "the directories watched (%zu) are not those on the disk (%zu)", list.set.count, disk.count);
+    set_free(&list.set);
+    set_free(&disk);
+}
