@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+static gint descriptor;
+
 static gboolean on_event(asyncinotify *inotify, const asyncinotify_event *event, gpointer user_data)
 {
     (void)user_data;
@@ -19,12 +21,14 @@ static gboolean on_timeout(gpointer user_data)
     return G_SOURCE_CONTINUE;
 }
 
-/* GLib's own way to wait, and a count of it for the self-test. */
+/* Waits as GLib does by itself, and counts for the self-test. A program of yours has no need of it. */
 static gint counting_poll(GPollFD *fds, guint count, gint timeout)
 {
     gint result = g_poll(fds, count, timeout);
 
-    example_woken();
+    for (guint i = 0; i < count; i++)
+        if (fds[i].fd == descriptor && fds[i].revents)
+            example_woken();
     return result;
 }
 
@@ -44,6 +48,7 @@ int main(int argc, char **argv)
     g_source_attach(source, NULL);
     if (example_interval)
         g_timeout_add((guint)example_interval, on_timeout, NULL);
+    descriptor = asyncinotify_fd(asyncinotify_source_get_inotify(source));
     g_main_context_set_poll_func(NULL, counting_poll);
     g_unix_signal_add(SIGINT, on_signal, loop);
     g_unix_signal_add(SIGTERM, on_signal, loop);
