@@ -20,9 +20,10 @@ impl<'a> RawEvent<'a> {
         let word = |at: usize| [header[at], header[at + 1], header[at + 2], header[at + 3]];
         let len = u32::from_ne_bytes(word(12)) as usize;
         let mut name = rest.get(..len)?;
-        // The kernel pads with NULs, up to the next multiple of the header's size.
-        while let [shorter @ .., 0] = name {
-            name = shorter;
+        // The kernel pads with 1 to 16 NULs, up to the next multiple of the header's size.
+        if let Some(last) = name.last_chunk::<16>() {
+            let nuls = u128::from_le_bytes(*last).leading_zeros() / u8::BITS;
+            name = &name[..name.len() - nuls as usize];
         }
         let event = RawEvent {
             wd: i32::from_ne_bytes(word(0)),

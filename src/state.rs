@@ -178,9 +178,29 @@ impl State {
 
     /// Gets some events ready in `out`, or finds that there are none now.
     pub(crate) fn fill(&mut self, pace: &Pace) -> Result<Filled> {
-        let result = self.fill_on(pace);
-        self.leave_anchor();
+        let result =
+            match self.trees.is_empty() && self.endings.is_empty() && self.doomed.is_empty() {
+                true => self.fill_without_trees(pace),
+                false => self.fill_on(pace),
+            };
+        if self.anchor.is_some() {
+            self.leave_anchor();
+        }
         result.map_err(|errno| Error::of_call(errno, "read(2) of the inotify fd", None))
+    }
+
+    /// Without trees there is nothing to do but read and decode.
+    fn fill_without_trees(&mut self, pace: &Pace) -> Sys<Filled> {
+        let mut reads = 0;
+        while self.out.is_empty() && (reads == 0 || !pace.is_over()) {
+            if self.backlog.is_empty() && self.read()? == 0 {
+                self.trim();
+                break;
+            }
+            reads += 1;
+            self.decode(pace.enough);
+        }
+        Ok(Filled::Done)
     }
 
     fn fill_on(&mut self, pace: &Pace) -> Sys<Filled> {
