@@ -88,6 +88,11 @@
 #if defined(__cpp_exceptions) || defined(__EXCEPTIONS)
 /** Defined where the functions that throw exist. */
 #define ASYNCINOTIFY_HPP_EXCEPTIONS 1
+/* Object files with exceptions and without may be linked into one program. Whatever calls lambdas is another thing in
+ * each, and has another name for the linker. */
+#define ASYNCINOTIFY_HPP_VARIANT throwing
+#else
+#define ASYNCINOTIFY_HPP_VARIANT not_throwing
 #endif
 
 namespace asyncinotify_cpp {
@@ -300,9 +305,8 @@ inline std::error_code invalid_argument() noexcept
     return std::error_code(EINVAL, category());
 }
 
-/* An object file with exceptions and one without may be linked into one program, and must not share these. */
+inline namespace ASYNCINOTIFY_HPP_VARIANT {
 #if defined(ASYNCINOTIFY_HPP_EXCEPTIONS)
-inline namespace throwing {
 
 inline void check(const std::error_code &error)
 {
@@ -434,9 +438,7 @@ int call_lambda(int if_it_throws, Body body) noexcept
     }
 }
 
-} // namespace throwing
 #else
-inline namespace not_throwing {
 
 class lambda_scope {
 public:
@@ -459,8 +461,8 @@ int call_lambda(int, Body body) noexcept
     return body();
 }
 
-} // namespace not_throwing
 #endif
+} // namespace ASYNCINOTIFY_HPP_VARIANT
 
 /** A callback's result as C has it. */
 template <class Callback, class... Arguments>
@@ -643,6 +645,8 @@ private:
     std::unique_ptr<asyncinotify_event, free_event> owned_;
 };
 
+inline namespace ASYNCINOTIFY_HPP_VARIANT {
+
 /**
  * Room for many events, filled by inotify::get_events(): the quickest way to take them, as long as all of them are
  * going to be used. They have been taken whether they are looked at or not. Their strings live until events are taken
@@ -706,7 +710,10 @@ private:
 
 class inotify;
 
+} // namespace ASYNCINOTIFY_HPP_VARIANT
+
 namespace detail {
+inline namespace ASYNCINOTIFY_HPP_VARIANT {
 
 /** A watch's lambda, whatever its type. */
 struct watch_callback {
@@ -810,7 +817,21 @@ using if_filter = std::enable_if_t<std::is_invocable_r_v<bool, Filter &, std::st
 template <class Callback>
 using if_directory_callback = std::enable_if_t<std::is_invocable_v<Callback &, std::string_view>>;
 
+#if defined(ASYNCINOTIFY_HPP_COROUTINES)
+template <class Arm>
+struct readable_awaiter {
+    Arm arm;
+    int fd;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> waiting) { arm(fd, waiting); }
+    void await_resume() const noexcept {}
+};
+#endif
+
+} // namespace ASYNCINOTIFY_HPP_VARIANT
 } // namespace detail
+
+inline namespace ASYNCINOTIFY_HPP_VARIANT {
 
 /**
  * A watch of an instance, not owned: a copyable pair of handle and number. It may outlive both; then its functions fail
@@ -1141,21 +1162,6 @@ private:
     event current_;
 };
 
-#if defined(ASYNCINOTIFY_HPP_COROUTINES)
-namespace detail {
-
-template <class Arm>
-struct readable_awaiter {
-    Arm arm;
-    int fd;
-    bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<> waiting) { arm(fd, waiting); }
-    void await_resume() const noexcept {}
-};
-
-} // namespace detail
-#endif
-
 /**
  * An instance: its watches, their events, and one descriptor that is readable while there is something to take.
  *
@@ -1166,7 +1172,8 @@ class [[nodiscard]] inotify {
 public:
 #if defined(ASYNCINOTIFY_HPP_EXCEPTIONS)
     /** Opens an instance. */
-    explicit inotify(init_flags flags = init_flags::defaults)
+    inotify() : inotify(init_flags::defaults) {}
+    explicit inotify(init_flags flags)
     {
         std::error_code error;
         open(flags, error);
@@ -1566,6 +1573,7 @@ inline bool event_range::take()
     return next.has_value();
 }
 
+} // namespace ASYNCINOTIFY_HPP_VARIANT
 } // namespace asyncinotify_cpp
 
 /** The C API's handle, and the names of this header: see the top of this file. */
