@@ -174,6 +174,21 @@ static const char *base_directory(void)
     return access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" : "/tmp";
 }
 
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int number)
+{
+    interrupted = number;
+}
+
+/* Ctrl-C ends the test that runs, and its directory goes before we do. */
+static void handle_interrupts(void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 static int run_in_child(const struct test *test)
 {
     snprintf(directory, sizeof directory, "%s/asyncinotify-test-XXXXXX", base_directory());
@@ -185,13 +200,17 @@ static int run_in_child(const struct test *test)
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
+        handle_interrupts(SIG_DFL);
         proc_self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
         run_test(test, open_fds());
     }
     int status = 0;
     while (waitpid(pid, &status, 0) == -1 && errno == EINTR)
-        ;
+        if (interrupted)
+            kill(pid, SIGKILL);
     remove_tree_at(AT_FDCWD, directory);
+    if (interrupted)
+        exit(128 + interrupted);
     return status;
 }
 
@@ -220,6 +239,7 @@ int main(int argc, char **argv)
     }
 
     setvbuf(stdout, NULL, _IOLBF, 0);
+    handle_interrupts(interrupt);
     skip_reason = mmap(NULL, REASON_ROOM, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     bool require_all = getenv("REQUIRE_ALL") && !strcmp(getenv("REQUIRE_ALL"), "1");
     int passed = 0, failed = 0, skipped = 0;
