@@ -945,7 +945,7 @@ typedef int (*asyncinotify_directory_callback)(asyncinotify *self,
  * asyncinotify_rm_watch(), or when the root is gone.
  *
  * `filter_destroy` is called exactly once if this returns 0, and never if it fails: then `filter_userdata` stays the
- * caller's, though the filter may have been asked.
+ * caller's, and the filter is not asked any more.
  *
  * @param self  open handle
  * @param path  the root directory: any bytes but NUL, of any length. Events' paths begin with it as it is given here. It

@@ -428,12 +428,7 @@ impl State {
         self.unqueue(id);
         let index = self.places.get(id).tree;
         self.places.free(id);
-        let tree = &mut self.trees[index];
-        tree.places -= 1;
-        if tree.places == 0
-            && let Some(tree) = self.trees.remove(index)
-        {
-            self.garbage.extend(tree.filter);
-        }
+        self.trees[index].places -= 1;
+        self.free_tree_if_done(index);
     }
 }

@@ -208,9 +208,11 @@ impl Inotify {
         if state.has_work() {
             self.set_ready(true);
         }
-        let garbage = std::mem::take(&mut state.garbage);
-        drop(state);
-        drop(garbage);
+        if !state.garbage.is_empty() {
+            let garbage = std::mem::take(&mut state.garbage);
+            drop(state);
+            drop(garbage);
+        }
         result
     }
 
@@ -358,37 +360,35 @@ impl Inotify {
         options: RecursiveOptions,
     ) -> Result<WatchId> {
         let background = options.flags.contains(RecursiveFlags::BACKGROUND);
-        let index = self.with_state(|state| state.add_tree(path, mask, options))?;
+        let id = self.with_state(|state| state.add_tree(path, mask, options))?;
         if background {
-            return self.with_state(|state| Ok(state.trees[index].id));
+            return Ok(id);
         }
-        let id = self.set_up(index);
+        let set_up = self.set_up(id);
         // The scan made the pollable fd readable; the end of a turn makes it agree with what is left.
         drop(self.turn());
-        id
+        set_up.map(|()| id)
     }
 
     /// Works on a new tree until all of it is watched.
-    fn set_up(&self, index: u32) -> Result<WatchId> {
+    fn set_up(&self, id: WatchId) -> Result<()> {
         loop {
             let question = self.with_state(|state| {
-                let pace = Pace::until_set_up(index);
-                let filled = state.fill(&pace);
+                // Another thread may have removed the tree meanwhile, and taken its last event.
+                let Some(index) = state.tree_index(id) else {
+                    return Ok(None);
+                };
+                let filled = state.fill(&Pace::until_set_up(index));
                 if filled.is_err() || !state.is_setting_up(index) {
-                    return state
-                        .set_up(index)
-                        .map(Some)
-                        .and_then(|id| filled.map(|_| (id, None)));
+                    state.set_up(index)?;
+                    return filled.map(|_| None);
                 }
-                match filled? {
-                    Filled::Done => Ok((None, None)),
-                    Filled::Ask(question) => Ok((None, Some(question))),
-                }
-            });
-            match question? {
-                (Some(id), _) => return Ok(id),
-                (None, Some(question)) => self.answer(question)?,
-                (None, None) => {}
+                filled.map(Some)
+            })?;
+            match question {
+                None => return Ok(()),
+                Some(Filled::Ask(question)) => self.answer(question)?,
+                Some(Filled::Done) => {}
             }
         }
     }

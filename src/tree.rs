@@ -114,7 +114,7 @@ impl State {
         path: &CStr,
         mask: Mask,
         options: RecursiveOptions,
-    ) -> Result<u32> {
+    ) -> Result<WatchId> {
         let flags = Mask::ONLYDIR | Mask::DONT_FOLLOW | Mask::EXCL_UNLINK;
         let output = Mask::ISDIR | Mask::IGNORED | Mask::UNMOUNT | Mask::Q_OVERFLOW;
         let strange = mask - Mask::ALL - flags - output;
@@ -175,7 +175,7 @@ impl State {
         self.tell_sync_begin(index);
         let how = self.trees[index].how();
         self.queue_scan(place, how);
-        Ok(index)
+        Ok(id)
     }
 
     /// The root is watched before anything else, also where the rest is left to the background.
@@ -197,14 +197,12 @@ impl State {
     }
 
     /// How the set-up of a tree that was waited for went.
-    pub(crate) fn set_up(&mut self, index: u32) -> Result<WatchId> {
-        let Some(tree) = self.trees.get_mut(index) else {
-            return Err(Error::cancelled());
-        };
+    pub(crate) fn set_up(&mut self, index: u32) -> Result<()> {
+        let tree = &mut self.trees[index];
         tree.setting_up = false;
         let id = tree.id;
         let Some(errno) = tree.failure else {
-            return Ok(id);
+            return Ok(());
         };
         let path = CString::new(tree.path.clone()).unwrap_or_default();
         self.discard_tree(index);
@@ -227,6 +225,26 @@ impl State {
         let _ = self.leave_kernel(index);
         self.doom_tree(index);
         while !self.doomed.is_empty() && self.release_some().is_ok() {}
+        self.free_tree_if_done(index);
+    }
+
+    /// A tree's record goes with its last place, but not before its ID has gone too: until then the ID leads to it.
+    pub(crate) fn free_tree_if_done(&mut self, index: u32) {
+        if let Some(tree) = self.trees.get(index)
+            && tree.places == 0
+            && !self.ids.contains_key(&tree.id.as_raw())
+            && let Some(tree) = self.trees.remove(index)
+        {
+            self.garbage.extend(tree.filter);
+        }
+    }
+
+    /// The record of a tree; None once its last event has been taken.
+    pub(crate) fn tree_index(&self, id: WatchId) -> Option<u32> {
+        match self.target(id) {
+            Ok(Target::Tree(index)) => Some(index),
+            _ => None,
+        }
     }
 
     pub(crate) fn rm_tree(&mut self, index: u32) -> Result<()> {
@@ -421,14 +439,14 @@ impl State {
             ));
         };
         let tree = &self.trees[index];
+        if tree.ending {
+            return Ok(Vec::new());
+        }
         let mut paths = Vec::new();
         let mut stack = vec![tree.root];
         while let Some(place) = stack.pop() {
             stack.extend(self.places.children(place));
-            if self.places.get(place).wd != 0
-                && self.places.get(place).epoch == tree.epoch
-                && !tree.ending
-            {
+            if self.places.get(place).wd != 0 && self.places.get(place).epoch == tree.epoch {
                 let mut path = tree.path.clone();
                 if place != tree.root && path.last() == Some(&b'/') {
                     path.pop();

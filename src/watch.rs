@@ -398,8 +398,8 @@ impl State {
             Some(Target::Plain(index)) => {
                 self.plains.remove(index);
             }
-            // The tree's record goes with its last place.
-            Some(Target::Tree(_)) | None => {}
+            Some(Target::Tree(index)) => self.free_tree_if_done(index),
+            None => {}
         }
     }
 

@@ -38,8 +38,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::ControlFlow;
 use std::ptr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use libc::size_t;
 
@@ -115,33 +114,80 @@ pub struct asyncinotify_recursive_options {
     pub filter_destroy: asyncinotify_destroy,
 }
 
-/// A filter's userdata. Destroyed with the last owner, if the tree came to be.
+/// A filter and its userdata. Destroyed with the last owner, if the tree came to be.
 struct FilterOwner {
-    token: *mut asyncinotify,
+    handle: *mut asyncinotify,
     filter: unsafe extern "C" fn(*mut asyncinotify, *const c_char, size_t, *mut c_void) -> c_int,
     userdata: *mut c_void,
     destroy: asyncinotify_destroy,
-    /// Set once add_recursive succeeded: until then the userdata is the caller's.
-    ours: AtomicBool,
+    use_of: Mutex<Use>,
+    answered: Condvar,
     retired: Arc<Retired>,
+}
+
+/// Whose the userdata is, and whether it is in use.
+#[derive(Default)]
+struct Use {
+    asking: bool,
+    /// add_recursive succeeded: the userdata is ours to destroy.
+    ours: bool,
+    /// add_recursive failed: the userdata is the caller's again.
+    given_back: bool,
 }
 
 // SAFETY: the header says that filters and destroy functions are called on whichever thread takes events; calls of the
 // filter never overlap, as it is behind a FnMut.
 unsafe impl Send for FilterOwner {}
-// SAFETY: the same; what is shared is only read, `ours` is atomic.
+// SAFETY: the same; what changes is behind a lock.
 unsafe impl Sync for FilterOwner {}
 
 impl FilterOwner {
+    fn use_of(&self) -> MutexGuard<'_, Use> {
+        self.use_of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn ask(&self, path: &CStr) -> bool {
+        let mut use_of = self.use_of();
+        if use_of.given_back {
+            return false;
+        }
+        use_of.asking = true;
+        drop(use_of);
         // SAFETY: the C program gave this function for this purpose; the path lives until it returns.
-        unsafe { (self.filter)(self.token, path.as_ptr(), path.count_bytes(), self.userdata) != 0 }
+        let yes = unsafe {
+            (self.filter)(
+                self.handle,
+                path.as_ptr(),
+                path.count_bytes(),
+                self.userdata,
+            )
+        };
+        self.use_of().asking = false;
+        self.answered.notify_all();
+        yes != 0
+    }
+
+    /// The tree has come to be.
+    fn keep(&self) {
+        self.use_of().ours = true;
+    }
+
+    /// It has not: from here on the filter is not asked. Another thread that takes events may be asking it right now.
+    fn give_back(&self) {
+        let mut use_of = self.use_of();
+        use_of.given_back = true;
+        while use_of.asking {
+            use_of = self
+                .answered
+                .wait(use_of)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
 impl Drop for FilterOwner {
     fn drop(&mut self) {
-        if self.ours.load(Ordering::Acquire)
+        if self.use_of().ours
             && let Some(destroy) = Destroy::new(self.destroy, self.userdata)
         {
             self.retired.push(destroy);
@@ -168,11 +214,12 @@ fn options(
         .ok_or_else(|| Failure::argument("opts", "has unknown bits in `flags`"))?;
     let owner = match options.filter {
         Some(filter) => Some(Arc::new(FilterOwner {
-            token: call.handle(),
+            handle: call.handle(),
             filter,
             userdata: options.filter_userdata,
             destroy: options.filter_destroy,
-            ours: AtomicBool::new(false),
+            use_of: Mutex::default(),
+            answered: Condvar::new(),
             retired: call.retired.clone(),
         })),
         None if options.filter_destroy.is_some() => {
@@ -243,7 +290,7 @@ unsafe fn read_options(
 /// asyncinotify_rm_watch(), or when the root is gone.
 ///
 /// `filter_destroy` is called exactly once if this returns 0, and never if it fails: then `filter_userdata` stays the
-/// caller's, though the filter may have been asked.
+/// caller's, and the filter is not asked any more.
 ///
 /// @param self  open handle
 /// @param path  the root directory: any bytes but NUL, of any length. Events' paths begin with it as it is given here. It
@@ -288,10 +335,14 @@ pub unsafe extern "C" fn asyncinotify_add_recursive(
         };
         let mask = self::mask(mask)?;
         let (options, owner) = options(call, opts)?;
-        let watch = call.inotify.add_recursive(path, mask, options)?;
+        let added = call.inotify.add_recursive(path, mask, options);
         if let Some(owner) = owner {
-            owner.ours.store(true, Ordering::Release);
+            match added {
+                Ok(_) => owner.keep(),
+                Err(_) => owner.give_back(),
+            }
         }
+        let watch = added?;
         out.put_first(watch.as_raw());
         Ok(0)
     })
@@ -379,7 +430,7 @@ mod tests {
 
     fn read(options: &Later) -> std::result::Result<u32, i32> {
         // SAFETY: readable for the size it says, or refused before.
-        let result = unsafe { read_options(&raw const options.known) };
+        let result = unsafe { read_options(ptr::from_ref(options).cast()) };
         result
             .map(|options| options.unwrap().max_depth)
             .map_err(|failure| failure.errno())
