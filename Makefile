@@ -20,7 +20,7 @@ export TARGET_DIR := $(abspath $(TARGET))
 # `make check` runs check-NAME for each of these, in this order. A new one: a script that is given the prefix of the
 # installed tree, prints `SKIP: what (install package)` for a tool that is missing (a failure with REQUIRE_ALL=1) and
 # closes with a summary line; a rule for it below; its name here.
-CHECKS := lint rust c examples install build-systems loops \
+CHECKS := lint rust c examples install build-systems loops $(if $(wildcard tests/abi/run),abi) \
 	$(if $(wildcard cpp-tests/run),cpp) $(if $(wildcard bindings/go/run),go) $(if $(wildcard bindings/zig/run),zig)
 
 .NOTPARALLEL:
@@ -56,7 +56,7 @@ check:
 check-lint:
 	@scripts/with.sh cargo-fmt rustfmt $(CARGO) fmt --check
 	@scripts/with.sh cargo-clippy rust-clippy $(CARGO) clippy --locked --all-targets -- -D warnings
-	@scripts/with.sh shellcheck shellcheck shellcheck \
+	@scripts/with.sh shellcheck shellcheck shellcheck -S warning \
 		$$(find . -path ./target -prune -o -type f '(' -name '*.sh' -o -name run ')' -print)
 	@echo 'lint: nothing found'
 
@@ -82,6 +82,9 @@ check-loops: stage
 
 check-cpp: stage
 	@cpp-tests/run '$(STAGE)'
+
+check-abi: stage
+	@tests/abi/run '$(STAGE)'
 
 check-go: stage
 	@bindings/go/run '$(STAGE)'
