@@ -22,11 +22,9 @@ import (
 )
 
 const (
-	listExisting  = 1
-	background    = 2
-	oneFilesystem = 4
-
-	initDefault = syscall.O_CLOEXEC | syscall.O_NONBLOCK
+	listExisting  = C.ASYNCINOTIFY_RECURSIVE_LIST_EXISTING
+	background    = C.ASYNCINOTIFY_RECURSIVE_BACKGROUND
+	oneFilesystem = C.ASYNCINOTIFY_RECURSIVE_ONE_FILESYSTEM
 
 	// batch is how many events one crossing into C fetches at most.
 	batch = 256
@@ -45,7 +43,7 @@ type Watcher struct {
 	file   *os.File // a duplicate of the pollable descriptor, known to the runtime's poller
 	conn   syscall.RawConn
 
-	// turn is held by whoever takes events. What follows is his.
+	// turn is held by whoever takes events, where the channels' goroutine is not the only one. What follows is his.
 	turn    chan struct{}
 	raw     *[batch]C.asyncinotify_event // in C's memory: C fills it with C's pointers
 	pending []Event                      // taken, and to be handed out from next on
@@ -83,7 +81,7 @@ func New() (*Watcher, error) {
 		byPath:  make(map[string][]WatchID),
 		byID:    make(map[WatchID]*watch),
 	}
-	if _, err := call("", func() int { return int(C.asyncinotify_new(initDefault, &w.handle)) }); err != nil {
+	if _, err := call("", func() int { return int(C.asyncinotify_new(C.ASYNCINOTIFY_INIT_DEFAULT, &w.handle)) }); err != nil {
 		return nil, err
 	}
 	// The poller wants a descriptor that it may close; a duplicate is ready exactly when the library's is.
@@ -134,24 +132,37 @@ func (w *Watcher) pump(events chan<- Event, errs chan<- error) {
 	defer close(events)
 	defer close(errs)
 	for {
-		event, err := w.take(context.Background())
+		err := w.fill(context.Background())
 		if errors.Is(err, ErrClosed) {
 			return
 		}
-		if err == nil {
-			err = event.Err
+		if err != nil && !w.send(errs, err) {
+			return
 		}
-		if err != nil {
-			select {
-			case errs <- err:
-			case <-w.closed:
+		for ; w.next < len(w.pending); w.next++ {
+			event := &w.pending[w.next]
+			if event.Err != nil {
+				if !w.send(errs, event.Err) {
+					return
+				}
+				continue
 			}
-			continue
+			select {
+			case events <- *event:
+			case <-w.closed:
+				return
+			}
 		}
-		select {
-		case events <- event:
-		case <-w.closed:
-		}
+	}
+}
+
+// send is false when the Watcher is closed.
+func (w *Watcher) send(errs chan<- error, err error) bool {
+	select {
+	case errs <- err:
+		return true
+	case <-w.closed:
+		return false
 	}
 }
 
