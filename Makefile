@@ -61,7 +61,7 @@ check-lint:
 	@echo 'lint: nothing found'
 
 check-rust:
-	$(CARGO) test --locked
+	$(CARGO) test --locked --no-fail-fast
 
 check-c: stage
 	@c-tests/run '$(STAGE)'
