@@ -378,12 +378,14 @@ impl Inotify {
                 let Some(index) = state.tree_index(id) else {
                     return Ok(None);
                 };
-                let filled = state.fill(&Pace::until_set_up(index));
-                if filled.is_err() || !state.is_setting_up(index) {
-                    state.set_up(index)?;
-                    return filled.map(|_| None);
+                match state.fill(&Pace::until_set_up(index)) {
+                    Ok(filled) if state.is_setting_up(index) => Ok(Some(filled)),
+                    Ok(_) => state.set_up(index).map(|()| None),
+                    Err(error) => {
+                        state.discard_tree(index);
+                        Err(error)
+                    }
                 }
-                filled.map(Some)
             })?;
             match question {
                 None => return Ok(()),

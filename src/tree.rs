@@ -200,15 +200,11 @@ impl State {
     pub(crate) fn set_up(&mut self, index: u32) -> Result<()> {
         let tree = &mut self.trees[index];
         tree.setting_up = false;
-        let id = tree.id;
         let Some(errno) = tree.failure else {
             return Ok(());
         };
         let path = CString::new(tree.path.clone()).unwrap_or_default();
         self.discard_tree(index);
-        self.out
-            .records
-            .retain(|record| record.watch != id.as_raw());
         Err(Error::of_call(
             errno,
             "watching all directories below",
@@ -217,9 +213,10 @@ impl State {
     }
 
     /// Takes a tree away that nobody was told of.
-    fn discard_tree(&mut self, index: u32) {
-        let id = self.trees[index].id;
-        self.ids.remove(&id.as_raw());
+    pub(crate) fn discard_tree(&mut self, index: u32) {
+        let id = self.trees[index].id.as_raw();
+        self.ids.remove(&id);
+        self.out.records.retain(|record| record.watch != id);
         self.trees[index].ending = true;
         self.trees[index].ended = true;
         let _ = self.leave_kernel(index);
