@@ -20,8 +20,7 @@ export TARGET_DIR := $(abspath $(TARGET))
 # `make check` runs check-NAME for each of these, in this order. A new one: a script that is given the prefix of the
 # installed tree, prints `SKIP: what (install package)` for a tool that is missing (a failure with REQUIRE_ALL=1) and
 # closes with a summary line; a rule for it below; its name here.
-CHECKS := lint rust c examples install build-systems loops $(if $(wildcard tests/abi/run),abi) \
-	$(if $(wildcard cpp-tests/run),cpp) $(if $(wildcard bindings/go/run),go) $(if $(wildcard bindings/zig/run),zig)
+CHECKS := lint rust c examples install build-systems loops abi cpp go zig
 
 .NOTPARALLEL:
 .PHONY: all build install uninstall stage examples run check $(CHECKS:%=check-%) header bench soak clean help
