@@ -207,14 +207,21 @@ TEST(a_filter_throws_and_no_event_is_lost)
 TEST(a_postponed_exception_goes_with_its_instance)
 {
     make_dir("t");
+    std::weak_ptr<int> exception;
     {
         ain::inotify inotify;
         ain::recursive_options options;
-        options.filter = [](std::string_view) -> bool { throw std::runtime_error("bad"); };
+        options.filter = [&](std::string_view) -> bool {
+            auto thrown = std::make_shared<int>(7);
+            exception = thrown;
+            throw thrown;
+        };
         ain::watch tree = inotify.add_recursive("t", ain_mask::create, std::move(options));
         make_dir("t/a");
         CHECK(inotify.get());
+        CHECK(!exception.expired());
     }
+    CHECK(exception.expired());
     ain::inotify other;
     CHECK(!other.get());
 }
