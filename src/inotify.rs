@@ -365,8 +365,13 @@ impl Inotify {
             return Ok(id);
         }
         let set_up = self.set_up(id);
-        // The scan made the pollable fd readable; the end of a turn makes it agree with what is left.
-        drop(self.turn());
+        // The scan made the pollable fd readable; the end of a turn makes it agree with what is left. Whoever takes events
+        // now does that himself, and must not be told EBUSY because of this.
+        drop(
+            self.reader
+                .own_briefly()
+                .map(|reader| Turn::new(self, reader)),
+        );
         set_up.map(|()| id)
     }
 
@@ -410,5 +415,34 @@ impl Inotify {
             }
         }
         Ok(told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+
+    #[test]
+    fn adding_trees_makes_no_consumer_busy() {
+        let inotify = Inotify::new(InitFlags::all()).unwrap();
+        let folder = std::env::temp_dir().join(format!("asyncinotify-busy-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = CString::new(folder.to_str().unwrap()).unwrap();
+        std::thread::scope(|s| {
+            let adders = [(); 2].map(|()| {
+                s.spawn(|| {
+                    for _ in 0..1000 {
+                        let options = RecursiveOptions::default();
+                        let id = inotify.add_recursive(&path, Mask::CREATE, options).unwrap();
+                        inotify.rm_watch(id).unwrap();
+                    }
+                })
+            });
+            while !adders.iter().all(|adder| adder.is_finished()) {
+                inotify.turn().expect("the only consumer there is");
+            }
+        });
+        std::fs::remove_dir(&folder).unwrap();
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! It differs from a mutex in two ways: it is never waited for (another thread is told no), and its owner may take it a
 //! second time (a callback that takes events itself). Data is reached in short closures that never nest.
+//!
+//! Who owns it only for a moment, for the library's own sake, is waited for: no caller is told no because of that.
 
 use std::cell::{Cell, UnsafeCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) struct OwnerLock<T> {
-    /// 0: nobody; else the owner's token.
+    /// 0: nobody; `BRIEFLY`; else the owner's token.
     owner: AtomicUsize,
     /// Only the owner touches these two.
     lent: Cell<bool>,
@@ -26,6 +28,9 @@ pub(crate) struct Owned<'a, T> {
     /// Not Send: the token is this thread's.
     _thread: std::marker::PhantomData<*const ()>,
 }
+
+/// The owner's token of `own_briefly`; not an address.
+const BRIEFLY: usize = 1;
 
 /// A number no other living thread has.
 fn thread_token() -> usize {
@@ -46,19 +51,36 @@ impl<T> OwnerLock<T> {
     #[inline]
     pub(crate) fn own(&self) -> Option<Owned<'_, T>> {
         let me = thread_token();
-        let nested = match self
-            .owner
-            .compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed)
-        {
-            Ok(_) => 0,
-            Err(owner) if owner == me => 1,
-            Err(_) => return None,
-        };
-        Some(Owned {
-            lock: self,
-            nested,
-            _thread: std::marker::PhantomData,
-        })
+        self.own_as(me, me)
+    }
+
+    /// The same, for as long as no stranger's code is called: other threads wait.
+    pub(crate) fn own_briefly(&self) -> Option<Owned<'_, T>> {
+        self.own_as(BRIEFLY, thread_token())
+    }
+
+    #[inline]
+    fn own_as(&self, token: usize, me: usize) -> Option<Owned<'_, T>> {
+        loop {
+            let nested =
+                match self
+                    .owner
+                    .compare_exchange(0, token, Ordering::Acquire, Ordering::Relaxed)
+                {
+                    Ok(_) => 0,
+                    Err(owner) if owner == me => 1,
+                    Err(BRIEFLY) => {
+                        std::thread::yield_now();
+                        continue;
+                    }
+                    Err(_) => return None,
+                };
+            return Some(Owned {
+                lock: self,
+                nested,
+                _thread: std::marker::PhantomData,
+            });
+        }
     }
 }
 
@@ -107,6 +129,30 @@ mod tests {
         std::thread::scope(|s| s.spawn(|| assert!(lock.own().is_none())).join().unwrap());
         drop(first);
         std::thread::scope(|s| s.spawn(|| assert!(lock.own().is_some())).join().unwrap());
+    }
+
+    #[test]
+    fn nobody_is_told_no_because_of_a_brief_owner() {
+        let lock = OwnerLock::new(0);
+        std::thread::scope(|s| {
+            for _ in 0..2 {
+                s.spawn(|| {
+                    for _ in 0..10_000 {
+                        // None while the other thread below has it, which is no reason to wait.
+                        if let Some(mut brief) = lock.own_briefly() {
+                            brief.with(|n| *n += 1);
+                        }
+                    }
+                });
+            }
+            s.spawn(|| {
+                for _ in 0..10_000 {
+                    let mut owner = lock.own().expect("there is no other lasting owner");
+                    assert!(lock.own_briefly().is_some());
+                    owner.with(|n| *n += 1);
+                }
+            });
+        });
     }
 
     #[test]
