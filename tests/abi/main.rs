@@ -112,8 +112,7 @@ fn of_rust() -> BTreeSet<String> {
     // The version is the crate's.
     let [major, minor, patch] =
         ["MAJOR", "MINOR", "PATCH"].map(|part| part_of_version(part, &mut table));
-    // SAFETY: takes nothing.
-    let number = unsafe { asyncinotify_version() };
+    let number = asyncinotify_version();
     assert_eq!(number, major << 16 | minor << 8 | patch);
     table.insert(format!("constant ASYNCINOTIFY_VERSION_NUMBER {number}"));
     table.insert(format!(
