@@ -63,6 +63,12 @@ impl State {
         }
         if event.mask & Mask::MOVED_TO.bits() != 0 {
             self.moves.forget(event.cookie);
+            if !self.trees.is_empty() {
+                self.arrivals.note(event, self.over_unwatched);
+            }
+            self.over_unwatched = false;
+        } else if event.mask & (Mask::CREATE | Mask::DELETE | Mask::MOVED_FROM).bits() != 0 {
+            self.arrivals.forget(event);
         }
     }
 
@@ -86,6 +92,7 @@ impl State {
             mask: Mask::Q_OVERFLOW.bits(),
             ..Record::NONE
         });
+        self.arrivals.clear();
         for tree in self.trees.indices() {
             if !self.trees[tree].ending {
                 self.begin_sync(tree);
@@ -142,6 +149,12 @@ impl State {
         let asked = event.mask & tree.mask.bits() & Mask::ALL.bits() != 0;
         if event.name.is_empty() {
             return self.on_directory_itself(id, event, asked);
+        }
+        if event.mask & (Mask::CREATE | Mask::DELETE | Mask::MOVE).bits() != 0 {
+            self.on_doubted(id, event);
+            if event.mask & Mask::MOVED_FROM.bits() != 0 && self.is_exchange(id, event) {
+                return self.on_exchange(id, event);
+            }
         }
         if asked {
             let record = Record {
@@ -222,7 +235,7 @@ impl State {
     }
 
     /// A directory appears, whatever had its name before.
-    fn new_directory(&mut self, parent: PlaceId, name: &[u8]) {
+    pub(crate) fn new_directory(&mut self, parent: PlaceId, name: &[u8]) {
         if let Some(child) = self.places.child(parent, name) {
             self.doom(child);
         }
@@ -240,16 +253,7 @@ impl State {
 
     fn on_moved_from(&mut self, parent: PlaceId, name: &[u8], cookie: u32) {
         let child = self.places.child(parent, name);
-        if let Some(index) = self.displaced_from(parent, name) {
-            // Two directories change places: what goes now is the one that was there before. Had it been replaced
-            // instead and the newcomer been renamed again, the disk will tell.
-            let exchanged = self.limbo[index].place;
-            self.was_exchanged(index, cookie);
-            self.verify(exchanged);
-            if let Some(child) = child {
-                self.verify(child);
-            }
-        } else if let Some(child) = child {
+        if let Some(child) = child {
             if self.places.get(child).is(state::RECENT) {
                 self.verify(child);
             }
@@ -259,16 +263,24 @@ impl State {
 
     fn on_moved_to(&mut self, parent: PlaceId, name: &[u8], cookie: u32) {
         let tree = self.places.get(parent).tree;
+        let epoch = self.trees[tree].epoch;
+        let watched = |child: PlaceId| {
+            let child = self.places.get(child);
+            child.wd != 0 && child.epoch == epoch
+        };
         match self.places.child(parent, name) {
             // Replaced, and the kernel's IGNORED follows at once, or exchanged.
-            Some(child) if self.places.get(child).wd != 0 => {
+            Some(child) if watched(child) => {
                 let why = Why::Displaced {
                     name: name.to_vec(),
                 };
                 self.put_in_limbo(child, parent, why);
             }
             // Nothing is known of it that could be lost.
-            Some(child) => self.doom(child),
+            Some(child) => {
+                self.over_unwatched = true;
+                self.doom(child);
+            }
             None => {}
         }
         let Some(index) = self.limbo_by_cookie(cookie, tree) else {
@@ -293,6 +305,7 @@ impl State {
     }
 
     pub(crate) fn forget_recent(&mut self) {
+        self.arrivals.settle();
         while let Some(reference) = self.recent.pop() {
             if let Some(place) = self.places.resolve(reference) {
                 self.places.get_mut(place).unset(state::RECENT);
@@ -317,6 +330,7 @@ impl State {
         // A scan that is queued has found the name on the disk, so another directory has it now.
         let succeeded = place.is(state::QUEUED) && !place.is(state::LIMBO);
         if !mount_point && !succeeded {
+            self.doubt_vacated(id);
             return self.doom(id);
         }
         self.let_go(id);

@@ -10,6 +10,7 @@
 mod backlog;
 mod batch;
 mod error;
+mod exchange;
 mod follow;
 mod inotify;
 mod limbo;

@@ -84,12 +84,6 @@ impl State {
         Some(self.places.depth(self.places.resolve(limbo.parent)?))
     }
 
-    /// A displaced directory turns out to be half of an exchange.
-    pub(crate) fn was_exchanged(&mut self, index: usize, cookie: u32) {
-        self.limbo[index].why = Why::Moved { cookie };
-        self.limbo[index].settled = false;
-    }
-
     pub(crate) fn hold_event(&mut self, top: PlaceId, place: PlaceId, event: &RawEvent<'_>) {
         let reference = self.places.reference(place);
         if let Some(limbo) = self.limbo.iter_mut().find(|limbo| limbo.place == top) {

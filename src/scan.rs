@@ -137,6 +137,7 @@ impl State {
             self.places.get_mut(id).unset(state::QUEUED | state::VERIFY);
         }
         self.trees[tree].pending = 0;
+        self.forget_doubts_of(tree);
         self.finished.retain(|&finished| finished != tree);
         let in_limbo: Vec<_> = self.limbo.iter().map(|limbo| limbo.place).collect();
         for place in in_limbo {
@@ -526,7 +527,7 @@ impl State {
     }
 
     /// Whether nothing that is queued moves or removes a place or one above it.
-    fn is_clean(&self, id: PlaceId) -> bool {
+    pub(crate) fn is_clean(&self, id: PlaceId) -> bool {
         let structural = (Mask::MOVE | Mask::CREATE | Mask::DELETE).bits();
         raw_events(self.backlog.pending()).all(|(_, event)| {
             if event.mask & Mask::Q_OVERFLOW.bits() != 0 {
@@ -607,7 +608,7 @@ impl State {
     }
 
     /// Whether the disk has, at the path of a place, the directory with this descriptor.
-    fn is_still_at(&mut self, id: PlaceId, wd: i32) -> bool {
+    pub(crate) fn is_still_at(&mut self, id: PlaceId, wd: i32) -> bool {
         let index = self.places.get(id).tree;
         let Some(directory) = self.open_anchor_of(id) else {
             return false;
@@ -817,7 +818,7 @@ impl State {
     }
 
     /// The events that the entry's appearing would have caused; in a list of all there is, one.
-    fn tell_found(&mut self, parent: PlaceId, name: &[u8], kind: Kind, how: u16) {
+    pub(crate) fn tell_found(&mut self, parent: PlaceId, name: &[u8], kind: Kind, how: u16) {
         if how == 0 {
             return;
         }

@@ -7,6 +7,7 @@
 use crate::backlog::{Backlog, RawEvent};
 use crate::batch::{Batch, Record, Span};
 use crate::error::{Error, Result};
+use crate::exchange::{Arrivals, Doubt};
 use crate::limbo::Limbo;
 use crate::mask::Mask;
 use crate::moves::Moves;
@@ -46,6 +47,10 @@ pub(crate) struct State {
     pub(crate) places: Places,
 
     pub(crate) moves: Moves,
+    pub(crate) arrivals: Arrivals,
+    /// The event that is being followed has replaced a directory that was not watched yet.
+    pub(crate) over_unwatched: bool,
+    pub(crate) doubts: Vec<Doubt>,
     /// Ends of watches that the kernel does not tell of, by their position in the stream.
     pub(crate) endings: VecDeque<(u64, WatchId)>,
     /// Subtrees that have lost their name, until it is known where they are.
@@ -146,6 +151,9 @@ impl State {
             trees: Slab::default(),
             places: Places::default(),
             moves: Moves::default(),
+            arrivals: Arrivals::default(),
+            over_unwatched: false,
+            doubts: Vec::new(),
             endings: VecDeque::new(),
             limbo: Vec::new(),
             scans: Vec::new(),
@@ -173,6 +181,7 @@ impl State {
             || !self.doomed.is_empty()
             || !self.endings.is_empty()
             || !self.limbo.is_empty()
+            || !self.doubts.is_empty()
             || !self.finished.is_empty()
     }
 
@@ -258,11 +267,17 @@ impl State {
                 reads += 1;
             } else {
                 self.forget_recent();
-                if self.limbo.is_empty() {
+                if !self.limbo.is_empty() {
+                    self.settle_limbo()?;
+                } else if !self.doubts.is_empty() {
+                    if pace.is_over() {
+                        return Ok(Filled::Done);
+                    }
+                    self.settle_doubt()?;
+                } else {
                     self.trim();
                     return Ok(Filled::Done);
                 }
-                self.settle_limbo()?;
             }
         }
     }
@@ -325,7 +340,7 @@ impl State {
         else {
             return false;
         };
-        if event.name.is_empty() {
+        if event.name.is_empty() || !self.doubts.is_empty() {
             return false;
         }
         if event.mask & shortcut.mask != 0 {
