@@ -261,7 +261,7 @@ impl Player {
                     self.world.delivered(&expected);
                     return;
                 }
-                Some(_) if expected.maybe_merged => {}
+                Some(_) if expected.maybe_merged => self.world.was_merged(&expected),
                 Some(what) => {
                     self.world.queue.push_front(expected.clone());
                     self.fail(format!("{what}\n got      {event}\n expected {expected}"));

@@ -565,6 +565,19 @@ impl World {
         self.ignored(index);
     }
 
+    /// The kernel has merged it after all: nobody saw where the rename came from.
+    pub fn was_merged(&mut self, event: &Expected) {
+        if event.mask & IN_MOVED_FROM != 0 {
+            for later in self
+                .queue
+                .iter_mut()
+                .filter(|later| later.cookie == event.cookie)
+            {
+                later.moved_from = None;
+            }
+        }
+    }
+
     /// The event was delivered.
     pub fn delivered(&mut self, event: &Expected) {
         if event.last {

@@ -217,6 +217,7 @@ impl Consumer {
         };
         // While others work on it, only a listing can tell what is there.
         let mut replica = Replica::new(&root);
+        replica.swaps = self.kind.repertoire == Repertoire::Swaps;
         if flags & LIST_EXISTING == 0 {
             replica.start_from(&on_disk(&root));
         }

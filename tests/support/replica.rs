@@ -39,6 +39,8 @@ pub struct Replica {
     /// ... and this listing began after the loss.
     repairing: bool,
     pub listings: u64,
+    /// Entries may change places: a directory with content is replaced, and the tree is repaired where need be.
+    pub swaps: bool,
 }
 
 impl Replica {
@@ -52,6 +54,7 @@ impl Replica {
             lost: false,
             repairing: false,
             listings: 0,
+            swaps: false,
         }
     }
 
@@ -84,6 +87,8 @@ impl Replica {
         if event.flagged(SYNC_BEGIN) {
             self.listing += 1;
             self.in_listing = true;
+            // Of swapped directories some can only be told apart by a repair.
+            self.lost |= self.swaps && self.listing > 1;
             self.repairing = self.lost;
             return Ok(());
         }
@@ -173,7 +178,7 @@ impl Replica {
 
     fn moved_to(&mut self, path: &[u8], event: &Event) -> Result<(), String> {
         let replaced = self.remove(path);
-        if replaced.len() > 1 && !self.lost {
+        if replaced.len() > 1 && !self.lost && !self.swaps {
             return Err(format!("over a directory with content: {event}"));
         }
         let entry = self.entry(event);
