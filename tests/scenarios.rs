@@ -622,18 +622,12 @@ fn in_own_thread(script: &Script, taking: Taking, mounts: bool) -> Outcome {
                 return Err(format!("unshare: {}", io::Error::last_os_error()));
             }
             let none = std::ptr::null();
-            // SAFETY: NUL-terminated strings; the others may be NULL for a change of propagation.
-            if mounts
-                && unsafe {
-                    libc::mount(
-                        none,
-                        c"/".as_ptr(),
-                        none,
-                        libc::MS_REC | libc::MS_PRIVATE,
-                        none.cast(),
-                    )
-                } != 0
-            {
+            let make_private = || {
+                let flags = libc::MS_REC | libc::MS_PRIVATE;
+                // SAFETY: NUL-terminated strings; the others may be NULL for a change of propagation.
+                unsafe { libc::mount(none, c"/".as_ptr(), none, flags, none.cast()) }
+            };
+            if mounts && make_private() != 0 {
                 return Err(format!(
                     "making the mounts private: {}",
                     io::Error::last_os_error()

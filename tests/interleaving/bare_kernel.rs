@@ -38,10 +38,8 @@ pub fn play(seed: u64, steps: u64) {
                 let index = rng.below(world.watches.len());
                 if world.watches[index].state == State::Active {
                     // SAFETY: plain numbers.
-                    assert_eq!(
-                        unsafe { inotify_rm_watch(inotify, world.watches[index].wd) },
-                        0
-                    );
+                    let removed = unsafe { inotify_rm_watch(inotify, world.watches[index].wd) };
+                    assert_eq!(removed, 0);
                     world.removed(index);
                     trace.push(format!("rm_watch wd {}", world.watches[index].wd));
                 }

@@ -168,9 +168,9 @@ impl Replica {
 
     fn left(&mut self, path: &[u8], event: &Event) -> Result<Branch, String> {
         match self.entries.get(path) {
-            None if !self.lost => return Err(format!("an entry left that was not there: {event}")),
+            None if !self.lost => Err(format!("an entry left that was not there: {event}")),
             Some(known) if !self.lost && known.directory != event.has(IN_ISDIR) => {
-                return Err(format!("an entry left that was of another kind: {event}"));
+                Err(format!("an entry left that was of another kind: {event}"))
             }
             _ => Ok(self.remove(path)),
         }
