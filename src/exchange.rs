@@ -200,11 +200,11 @@ impl State {
         }
         // The directory that stayed was taken for the one that moved on.
         let tree = self.places.get(parent).tree;
-        self.begin_sync(tree);
-        if !self.trees[tree].lists() {
-            self.tell_found(parent, &doubt.name, Kind::Directory, state::REPORT);
-            self.new_directory(parent, &doubt.name);
+        if self.trees[tree].lists() {
+            return self.begin_sync(tree);
         }
+        self.tell_found(parent, &doubt.name, Kind::Directory, state::REPORT);
+        self.new_directory(parent, &doubt.name);
     }
 
     /// A directory that was taken to have stayed has not.
@@ -248,11 +248,7 @@ impl State {
             |parent: &PlaceId| self.places.get(*parent).wd != 0 && self.places.top(*parent) == root;
         let parent = self.places.resolve(doubt.parent).filter(reachable);
         let Some(parent) = parent.filter(|_| doubt.tries <= TRIES) else {
-            // Nobody can look there any more. For a name that is out of reach that is well, but not for a directory that
-            // has come from there.
-            if doubt.what == What::Directory {
-                self.begin_sync(tree);
-            }
+            // The parent is deleted, and with it whatever was there.
             return Ok(());
         };
         let wd = self.places.get(parent).wd;
@@ -285,6 +281,16 @@ impl State {
         let directory = self.open_anchor_of(parent)?;
         let opened = Directory::open(Some(&directory), name, Access::Anchor, false);
         Some(!matches!(opened, Err(libc::ENOENT)))
+    }
+
+    /// A directory has left the tree, and whoever was there can't be looked for any more. That would be well, had not
+    /// perhaps come something else from there than was thought.
+    pub(crate) fn takes_doubts_away(&self, top: PlaceId) -> bool {
+        let left = |doubt: &Doubt| {
+            let parent = self.places.resolve(doubt.parent);
+            doubt.what == What::Directory && parent.is_some_and(|at| self.places.top(at) == top)
+        };
+        self.trees[self.places.get(top).tree].lists() && self.doubts.iter().any(left)
     }
 
     pub(crate) fn forget_doubts_of(&mut self, tree: u32) {

@@ -111,8 +111,15 @@ impl State {
             .filter(|limbo| limbo.settled)
             .map(|limbo| limbo.place)
             .collect();
+        let mut uncertain = Vec::new();
         for place in gone {
+            if self.takes_doubts_away(place) {
+                uncertain.push(self.places.get(place).tree);
+            }
             self.doom(place);
+        }
+        for tree in uncertain {
+            self.begin_sync(tree);
         }
         for index in 0..self.limbo.len() {
             let parent = self.places.resolve(self.limbo[index].parent);
