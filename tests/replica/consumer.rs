@@ -27,6 +27,7 @@ pub struct Counts {
     pub events: u64,
     pub overflows: u64,
     pub listings: u64,
+    pub repairs: u64,
     pub rests: u64,
     pub most_entries: u64,
 }
@@ -38,6 +39,7 @@ impl Counts {
         self.events += other.events;
         self.overflows += other.overflows;
         self.listings += other.listings;
+        self.repairs += other.repairs;
         self.rests += other.rests;
         self.most_entries = self.most_entries.max(other.most_entries);
     }
@@ -575,6 +577,7 @@ impl Consumer {
                         .map(|(path, kind)| (path.clone(), *kind))
                         .collect();
                     self.counts.listings += std::mem::take(&mut tree.replica.listings);
+                    self.counts.repairs += std::mem::take(&mut tree.replica.repairs);
                     tree.check(&below)?;
                     let mut directories: Vec<Vec<u8>> = below
                         .iter()

@@ -80,18 +80,19 @@ fn table(kinds: usize) {
     let mut total = Counts::default();
     let line = |name: &str, seeds: u64, counts: &Counts| {
         println!(
-            "{name:<36} {seeds:>7} {:>11} {:>10} {:>12} {:>9} {:>8} {:>7} {:>7}",
+            "{name:<36} {seeds:>7} {:>11} {:>10} {:>12} {:>9} {:>8} {:>7} {:>7} {:>7}",
             counts.operations,
             counts.failed,
             counts.events,
             counts.overflows,
             counts.listings,
+            counts.repairs,
             counts.rests,
             counts.most_entries
         );
     };
     println!(
-        "\n{:<36} {:>7} {:>11} {:>10} {:>12} {:>9} {:>8} {:>7} {:>7}",
+        "\n{:<36} {:>7} {:>11} {:>10} {:>12} {:>9} {:>8} {:>7} {:>7} {:>7}",
         "kind",
         "seeds",
         "operations",
@@ -99,6 +100,7 @@ fn table(kinds: usize) {
         "events",
         "overflows",
         "listings",
+        "repairs",
         "rests",
         "entries"
     );

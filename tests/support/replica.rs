@@ -39,7 +39,9 @@ pub struct Replica {
     /// ... and this listing began after the loss.
     repairing: bool,
     pub listings: u64,
-    /// Entries may change places: a directory with content is replaced, and the tree is repaired where need be.
+    /// Listings that no overflow called for.
+    pub repairs: u64,
+    /// Entries may change places, so that a directory with content is replaced.
     pub swaps: bool,
 }
 
@@ -54,6 +56,7 @@ impl Replica {
             lost: false,
             repairing: false,
             listings: 0,
+            repairs: 0,
             swaps: false,
         }
     }
@@ -87,8 +90,11 @@ impl Replica {
         if event.flagged(SYNC_BEGIN) {
             self.listing += 1;
             self.in_listing = true;
-            // Of swapped directories some can only be told apart by a repair.
-            self.lost |= self.swaps && self.listing > 1;
+            // Directories that may have been swapped can sometimes be told apart by a repair only.
+            if self.listing > 1 && !self.lost {
+                self.lost = true;
+                self.repairs += 1;
+            }
             self.repairing = self.lost;
             return Ok(());
         }
