@@ -43,6 +43,8 @@ pub struct Inotify {
     /// Wakes announced and not consumed yet: saves a system call where there are none.
     wakes: AtomicU64,
     closed: AtomicBool,
+    /// Which process opened it.
+    process: u32,
     settings: Mutex<Settings>,
     state: Mutex<State>,
     pub(crate) reader: OwnerLock<Reader>,
@@ -79,6 +81,7 @@ impl Inotify {
             is_ready: AtomicBool::new(false),
             wakes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
+            process: std::process::id(),
             settings: Mutex::new(Settings {
                 cache_size: DEFAULT_CACHE_SIZE,
                 sync_timeout: SyncTimeout::Disabled,
@@ -92,7 +95,10 @@ impl Inotify {
     /// Cancels what threads are blocked in; every later call fails with ECANCELED. The fds are closed on drop.
     pub fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        let _ = self.wake.signal();
+        // A child after fork(2) has no threads to cancel, and shares the eventfd with its parent.
+        if self.process == std::process::id() {
+            let _ = self.wake.signal();
+        }
     }
 
     #[inline]
@@ -254,10 +260,12 @@ impl Inotify {
 
     /// Gets events that are there now into `batch`, which is empty. Asks filters, with nothing locked.
     pub(crate) fn fetch(&self, batch: &mut crate::batch::Batch) -> Result<bool> {
+        // One slice, however many filters are asked in it.
+        let pace = Pace::one_slice();
         loop {
             let question = self.with_state(|state| {
                 if state.out.is_empty()
-                    && let Filled::Ask(question) = state.fill(&Pace::one_slice())?
+                    && let Filled::Ask(question) = state.fill(&pace)?
                 {
                     return Ok(Some(question));
                 }
@@ -266,6 +274,7 @@ impl Inotify {
             })?;
             let Some(question) = question else { break };
             self.answer(question)?;
+            pace.look_next();
         }
         if batch.is_empty() {
             // A slice is over: edge-triggered waiters are to come again.
@@ -367,12 +376,31 @@ impl Inotify {
         let set_up = self.set_up(id);
         // The scan made the pollable fd readable; the end of a turn makes it agree with what is left. Whoever takes events
         // now does that himself, and must not be told EBUSY because of this.
-        drop(
-            self.reader
-                .own_briefly()
-                .map(|reader| Turn::new(self, reader)),
-        );
+        self.settle_ready();
         set_up.map(|()| id)
+    }
+
+    /// Makes the pollable fd agree with what there is, unless a thread takes events, which does so itself.
+    fn settle_ready(&self) {
+        // What was read but not decoded may be nothing anybody asked for. Filters are asked before the reader is owned:
+        // they may take events.
+        while let Ok(Some(question)) = self.with_state(|state| {
+            let undecoded = state.out.is_empty() && !state.backlog.is_empty();
+            Ok(match undecoded {
+                true => match state.fill(&Pace::one_slice())? {
+                    Filled::Ask(question) => Some(question),
+                    Filled::Done => None,
+                },
+                false => None,
+            })
+        }) {
+            if self.answer(question).is_err() {
+                return;
+            }
+        }
+        if let Some(mut reader) = self.reader.own_briefly() {
+            self.publish(reader.with(|reader| reader.has_events()));
+        }
     }
 
     /// Works on a new tree until all of it is watched.

@@ -193,6 +193,11 @@ impl State {
             }
             return Ok(Scanned::On);
         }
+        if self.trees[index].lost {
+            // It is there again; what was to be scanned meanwhile was given up.
+            self.begin_sync(index);
+            return Ok(Scanned::On);
+        }
         match self.open_and_watch(id) {
             Ok((directory, wd)) => {
                 let raw = std::mem::take(&mut self.listing_memory);
@@ -463,6 +468,21 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// Lets go of the directory that is being listed; its scan will begin again.
+    pub(crate) fn give_up_listing(&mut self) {
+        if let Some(listing) = self.listing.take() {
+            self.abandon(listing.wd);
+            self.scans.push(listing.place);
+        }
+    }
+
+    /// Whether a scan has put a watch on a directory that no place holds yet.
+    pub(crate) fn is_being_listed(&self, wd: i32) -> bool {
+        self.listing
+            .as_ref()
+            .is_some_and(|listing| listing.wd == wd)
     }
 
     fn finish_listing(&mut self) -> Sys<()> {
@@ -749,6 +769,8 @@ impl State {
 
     /// Tells what was found, and queues the subdirectories.
     pub(crate) fn emit(&mut self, enough: usize) {
+        /// So many new subdirectories take some 100 µs.
+        const AT_ONCE: usize = 128;
         let Some(mut emission) = self.emission.take() else {
             return;
         };
@@ -765,8 +787,8 @@ impl State {
         let deep_enough = self.is_deep_enough(id);
         let raw = std::mem::take(&mut emission.raw);
         let mut paused = false;
-        for entry in entries(&raw, emission.at) {
-            paused = self.out.len() >= enough;
+        for (told, entry) in entries(&raw, emission.at).enumerate() {
+            paused = self.out.len() >= enough || told == AT_ONCE;
             if paused {
                 break;
             }

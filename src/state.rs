@@ -74,6 +74,9 @@ pub(crate) struct State {
     prefix: Option<Prefix>,
     pub(crate) scratch: Vec<u8>,
     pub(crate) listing_memory: Vec<u8>,
+    /// A slice ended before the kernel's queue was seen empty. An edge-triggered waiter that is told "nothing now" would
+    /// not come again for what is queued.
+    unread: bool,
 }
 
 struct Prefix {
@@ -110,6 +113,11 @@ impl Pace {
             enough: usize::MAX,
             until: Some(tree),
         }
+    }
+
+    /// Strangers' code may have taken any time: the next question is answered by the clock.
+    pub(crate) fn look_next(&self) {
+        self.steps.set(0);
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -168,6 +176,7 @@ impl State {
             prefix: None,
             scratch: Vec::new(),
             listing_memory: Vec::new(),
+            unread: false,
         }
     }
 
@@ -183,6 +192,7 @@ impl State {
             || !self.limbo.is_empty()
             || !self.doubts.is_empty()
             || !self.finished.is_empty()
+            || self.unread
     }
 
     /// Gets some events ready in `out`, or finds that there are none now.
@@ -201,7 +211,11 @@ impl State {
     /// Without trees there is nothing to do but read and decode.
     fn fill_without_trees(&mut self, pace: &Pace) -> Sys<Filled> {
         let mut reads = 0;
-        while self.out.is_empty() && (reads == 0 || !pace.is_over()) {
+        while self.out.is_empty() {
+            if reads > 0 && pace.is_over() {
+                self.unread = true;
+                break;
+            }
             if self.backlog.is_empty() && self.read()? == 0 {
                 self.trim();
                 break;
@@ -229,7 +243,7 @@ impl State {
                 .is_some_and(|emission| emission.position <= self.backlog.head())
             {
                 self.emit(pace.enough);
-                if self.out.len() >= pace.enough {
+                if self.out.len() >= pace.enough || (self.emission.is_some() && pace.is_over()) {
                     return Ok(Filled::Done);
                 }
             } else if self
@@ -259,9 +273,10 @@ impl State {
                     return Ok(Filled::Done);
                 }
                 self.release_some()?;
-            } else if (!self.out.is_empty() && self.limbo.is_empty())
-                || (reads > 0 && pace.is_over())
-            {
+            } else if !self.out.is_empty() && self.limbo.is_empty() {
+                return Ok(Filled::Done);
+            } else if reads > 0 && pace.is_over() {
+                self.unread = true;
                 return Ok(Filled::Done);
             } else if self.read()? > 0 {
                 reads += 1;
@@ -282,9 +297,24 @@ impl State {
         }
     }
 
+    /// Gets ready what comes before the next end of a watch, a step at a time, without reading more or asking anybody.
+    pub(crate) fn fill_to_next_ending(&mut self) {
+        self.give_up_listing();
+        let head = self.backlog.head();
+        let is_due = |position: Option<u64>| position.is_some_and(|position| position <= head);
+        if is_due(self.emission.as_ref().map(|emission| emission.position)) {
+            self.emit(usize::MAX);
+        } else if is_due(self.endings.front().map(|&(position, _)| position)) {
+            self.end_next_watch();
+        } else {
+            self.decode(usize::MAX);
+        }
+    }
+
     /// One read from the kernel.
     fn read(&mut self) -> Sys<usize> {
         let size = self.read_size;
+        self.unread = false;
         self.inotify.read(self.backlog.spare(), size)
     }
 

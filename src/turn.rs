@@ -15,11 +15,14 @@ pub(crate) struct Reader {
     /// Batches taken to their end whose strings are still in use.
     kept: Vec<Batch>,
     spare: Vec<Batch>,
+    /// More events are being fetched behind one that is on its way to the caller: a filter that is asked meanwhile, and
+    /// takes events itself, must not have its strings reused.
+    looking_ahead: usize,
 }
 
 impl Reader {
     #[inline]
-    fn has_events(&self) -> bool {
+    pub(crate) fn has_events(&self) -> bool {
         self.next < self.batch.len()
     }
 
@@ -64,7 +67,7 @@ impl<'a> Turn<'a> {
     #[inline]
     pub fn recycle(&mut self) {
         self.reader.with(|reader| {
-            if reader.kept.is_empty() {
+            if reader.kept.is_empty() || reader.looking_ahead > 0 {
                 return;
             }
             /// More are in use only while a call gathers events over several reads.
@@ -133,8 +136,15 @@ impl<'a> Turn<'a> {
     fn publish_change(&mut self, has_events: bool) {
         // What was read but not decoded may be nothing anybody asked for.
         let has_events =
-            has_events || (self.inotify.has_undecoded() && self.refill().unwrap_or(true));
+            has_events || (self.inotify.has_undecoded() && self.look_ahead().unwrap_or(true));
         self.inotify.publish(has_events);
+    }
+
+    fn look_ahead(&mut self) -> Result<bool> {
+        self.reader.with(|reader| reader.looking_ahead += 1);
+        let fetched = self.refill();
+        self.reader.with(|reader| reader.looking_ahead -= 1);
+        fetched
     }
 
     /// Takes back wakes that are pending; whether there were any.
@@ -146,7 +156,7 @@ impl<'a> Turn<'a> {
     /// Before leaving with events untaken: edge-triggered waiters get a new edge if there are any.
     pub fn stop_early(&mut self) -> Result<()> {
         let has_events = self.reader.with(|reader| reader.has_events());
-        if has_events || self.refill()? {
+        if has_events || self.look_ahead()? {
             self.inotify.publish(true);
             self.inotify.renew_edge();
         }
@@ -156,6 +166,10 @@ impl<'a> Turn<'a> {
     /// Blocks until there may be something: true; false at the deadline. EINTR on a signal or a wake, which is consumed.
     pub fn wait(&mut self, deadline: Deadline) -> Result<bool> {
         self.publish();
+        if deadline.0.is_some_and(|at| Instant::now() >= at) {
+            // Also where the fd is readable: for events that nobody asked for, or for a scan that goes on.
+            return Ok(false);
+        }
         let readable = self.inotify.wait(deadline.0)?;
         self.inotify.check_open()?;
         if readable && self.clear_wake() {

@@ -100,6 +100,7 @@ impl State {
                 "MASK_ADD and MASK_CREATE exclude each other",
             ));
         }
+        self.end_removed_plains();
         if self.trees.is_empty() {
             self.add_to_kernel(path, mask)
         } else {
@@ -143,6 +144,14 @@ impl State {
             Some(Held::Place(place)) => (None, place),
             Some(Held::Spent) | None => (None, NONE),
         };
+        if self.is_being_listed(wd) && place == NONE {
+            // The kernel's mask is the tree's, which is about to hold it.
+            self.give_up_listing();
+            return match plain {
+                Some(_) => self.add_to_kernel(path, mask),
+                None => self.add_beside_trees(path, mask),
+            };
+        }
         if place == NONE {
             let mask = match plain {
                 Some(_) => mask,
@@ -171,6 +180,15 @@ impl State {
         self.change_mask(index, mask, since);
         self.shape_changed();
         Ok(self.plains[index].id)
+    }
+
+    /// Brings removed watches to their end where a tree has kept their descriptor: a new watch on the same inode is not to
+    /// be taken for the old one.
+    fn end_removed_plains(&mut self) {
+        let is_plain = |state: &State, id| matches!(state.target(id), Ok(Target::Plain(_)));
+        while self.endings.iter().any(|&(_, id)| is_plain(self, id)) {
+            self.fill_to_next_ending();
+        }
     }
 
     /// The position from which on a mask counts that the kernel has just taken for a watch.
@@ -247,19 +265,19 @@ impl State {
     }
 
     fn rm_plain(&mut self, index: u32) -> Result<()> {
-        let plain = &mut self.plains[index];
-        let id = plain.id;
+        let plain = &self.plains[index];
+        let (id, wd, first_place) = (plain.id, plain.wd, plain.first_place);
         if !plain.active || plain.ended {
             return Err(ended_watch(id));
         }
-        plain.active = false;
-        if plain.first_place == NONE {
-            let wd = plain.wd;
+        // A full queue has no room for the IGNORED.
+        self.drain().map_err(read_failed)?;
+        self.plains[index].active = false;
+        if first_place == NONE {
             // The kernel queues the IGNORED, behind all that was queued before.
             return self.inotify.rm(wd).map_err(|_| ended_watch(id));
         }
         // A tree goes on with the descriptor: the end is told at the same position in the stream.
-        self.drain().map_err(read_failed)?;
         self.endings.push_back((self.backlog.tail(), id));
         Ok(())
     }

@@ -538,6 +538,8 @@ pub unsafe extern "C" fn asyncinotify_run(
         consumer.begin();
         let mut deadline = None;
         loop {
+            // Of watches whose last event a callback took itself.
+            call.attachments.run_delivered();
             let (count, end) = consumer.deliver(usize::MAX, true, callback, userdata);
             match end? {
                 End::Empty => {}
