@@ -706,20 +706,18 @@ impl State {
     /// What was in a directory when its watch began, from what was listed and what is queued.
     fn found_before_watch(&self, id: PlaceId, raw: Vec<u8>) -> Emission {
         let place = self.places.get(id);
-        let mut position = self.backlog.tail();
-        let fresh = self.places.first_child(id).is_none();
+        let mut emission = Emission {
+            position: self.backlog.tail(),
+            place: self.places.reference(id),
+            tree: place.tree,
+            raw,
+            at: 0,
+            fresh: self.places.first_child(id).is_none(),
+            skip: Vec::new(),
+            extra: Vec::new(),
+        };
         if self.backlog.is_empty() {
-            let (skip, extra) = (Vec::new(), Vec::new());
-            return Emission {
-                position,
-                place: self.places.reference(id),
-                tree: place.tree,
-                raw,
-                at: 0,
-                fresh,
-                skip,
-                extra,
-            };
+            return emission;
         }
         let structural = (Mask::MOVE | Mask::CREATE | Mask::DELETE).bits();
         let coming = (Mask::MOVED_TO | Mask::CREATE).bits();
@@ -728,7 +726,7 @@ impl State {
         for (offset, event) in
             raw_events(self.backlog.pending()).filter(|(_, event)| event.wd == place.wd)
         {
-            position = position.min(self.backlog.head() + offset as u64);
+            emission.position = emission.position.min(self.backlog.head() + offset as u64);
             if event.mask & structural != 0 && !event.name.is_empty() {
                 let kind = if event.mask & Mask::ISDIR.bits() != 0 {
                     Kind::Directory
@@ -740,31 +738,20 @@ impl State {
                     .or_insert((event.mask & coming != 0, kind));
             }
         }
-        let mut skip = Vec::new();
-        let mut extra = Vec::new();
         if !first.is_empty() {
-            let listed: HashSet<&[u8]> = entries(&raw, 0)
-                .map(|entry| entry.name().to_bytes())
-                .collect();
+            let names = entries(&emission.raw, 0).map(|entry| entry.name().to_bytes());
+            let listed: HashSet<&[u8]> = names.collect();
             for (name, (came, kind)) in first {
                 if came {
-                    skip.push(name.to_vec());
+                    emission.skip.push(name.to_vec());
                 } else if !listed.contains(name) {
-                    extra.push((CString::new(name).unwrap_or_default(), kind));
+                    let name = CString::new(name).unwrap_or_default();
+                    emission.extra.push((name, kind));
                 }
             }
         }
-        skip.sort_unstable();
-        Emission {
-            position,
-            place: self.places.reference(id),
-            tree: place.tree,
-            raw,
-            at: 0,
-            fresh,
-            skip,
-            extra,
-        }
+        emission.skip.sort_unstable();
+        emission
     }
 
     /// Tells what was found, and queues the subdirectories.
