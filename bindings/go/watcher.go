@@ -420,7 +420,8 @@ func (w *Watcher) AddWith(path string, opts ...Option) error {
 		return w.orClosed(err)
 	}
 	w.remember(WatchID(id), filepath.Clean(path), o.mask&InOneshot != 0)
-	return nil
+	// A filter may have closed the Watcher on the goroutine that takes events, which frees it only later.
+	return w.orClosed(nil)
 }
 
 func (w *Watcher) remember(id WatchID, path string, oneshot bool) {
