@@ -12,8 +12,7 @@
    When the kernel's queue overflowed, the library lists the tree anew between SYNC_BEGIN and SYNC_END, just as at the
    start. What was named in between is marked, and the rest is swept out of the copy.
 
-   Limits: owners, hard links between files, sockets and devices are not kept. inotify can't tell an exchange of two
-   names (RENAME_EXCHANGE) from two renames. */
+   Limits: owners, hard links between files, sockets and devices are not kept. */
 #define _XOPEN_SOURCE 700
 #include <asyncinotify.h>
 #include <dirent.h>
@@ -264,14 +263,32 @@ static int copy_symlink(int from_directory, int to_directory, const char *name)
     char target[PATH_MAX];
     ssize_t length = readlinkat(from_directory, name, target, sizeof target - 1);
 
-    if (length < 0)
+    if (length < 0) {
+        if (errno == EINVAL)
+            errno = ENOENT; /* it was replaced just now */
         return -1;
+    }
     target[length] = '\0';
     unlinkat(hold, "new", 0);
     return symlinkat(target, hold, "new") < 0 ? -1 : renameat(hold, "new", to_directory, name);
 }
 
 enum content { ALWAYS, IF_CHANGED, NEVER };
+
+/* For what is new at a path: takes away what stands there, unless `keep` says that its kind is right. */
+static void make_room(const char *path, int is_directory, int keep)
+{
+    const char *name;
+    struct stat there;
+    int directory = open_parent(copy, path, &name);
+
+    if (directory < 0)
+        return;
+    if (fstatat(directory, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+        (keep ? S_ISDIR(there.st_mode) != is_directory : is_directory || S_ISDIR(there.st_mode)))
+        throw_away(directory, name);
+    close(directory);
+}
 
 /* `is_directory` is what the event said. If something else stands there by now, it is left to the events to come, but
    for a directory, which must be made: things may be moved out of it. */
@@ -287,13 +304,11 @@ static void refresh(const char *path, int is_directory, enum content content)
 
     if (from_there && S_ISDIR(from.st_mode) != is_directory)
         from_there = 0;
-    if (to_there && S_ISDIR(to.st_mode) != is_directory && content != NEVER) {
-        throw_away(to_directory, name);
-        to_there = 0;
-    }
     if (to_directory < 0) {
         errno = error;
         complain("can't open the directory of", path);
+    } else if (to_there && S_ISDIR(to.st_mode) != is_directory) {
+        /* About a file that was open, when something else had taken its name already. */
     } else if (is_directory) {
         if (!to_there && content != NEVER && mkdirat(to_directory, name, 0700) < 0)
             complain("can't make", path);
@@ -439,30 +454,29 @@ static void moved_to(const asyncinotify_event *event, const char *path)
 {
     char held[32], recent_path[32];
     const char *name;
-    struct stat moved, there;
+    struct stat moved;
     int is_directory = (event->mask & ASYNCINOTIFY_ISDIR) != 0;
     int directory;
 
     hold_entry_name(held, sizeof held, event->cookie);
     snprintf(recent_path, sizeof recent_path, "/%" PRIu32, event->cookie);
-    if (!event->moved_from || fstatat(hold, held, &moved, AT_SYMLINK_NOFOLLOW) < 0 ||
-        S_ISDIR(moved.st_mode) != is_directory) {
-        /* From outside the tree: what a directory holds comes as events of its own. */
-        if (event->moved_from && is_directory)
-            start_over("nothing to rename to", path);
-        else
-            refresh(path, is_directory, ALWAYS);
-        return;
-    }
+    /* What stood there has been replaced, or has changed places with what came. Files replace files without that. */
+    make_room(path, is_directory, 0);
     directory = open_parent(copy, path, &name);
-    if (directory >= 0 && fstatat(directory, name, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-        (is_directory || S_ISDIR(there.st_mode)))
-        throw_away(directory, name); /* renameat replaces the rest by itself */
-    if (directory < 0 || renameat(hold, held, directory, name) < 0) {
-        start_over("can't rename to", path);
+
+    if (event->moved_from && fstatat(hold, held, &moved, AT_SYMLINK_NOFOLLOW) == 0 &&
+        S_ISDIR(moved.st_mode) == is_directory) {
+        if (directory < 0 || renameat(hold, held, directory, name) < 0) {
+            start_over("can't rename to", path);
+        } else {
+            mark(directory, name);
+            rename_recent(recent_path, path, 1);
+        }
+    } else if (event->moved_from && is_directory && !marking) {
+        start_over("nothing to rename to", path);
     } else {
-        mark(directory, name);
-        rename_recent(recent_path, path, 1);
+        /* From outside the tree, or the list has not come to it: what a directory holds comes as events of its own. */
+        refresh(path, is_directory, ALWAYS);
     }
     if (directory >= 0)
         close(directory);
@@ -561,6 +575,10 @@ static void handle(const asyncinotify_event *event)
     } else if (event->mask & ASYNCINOTIFY_DELETE) {
         removed(path);
     } else {
+        if (event->mask & (ASYNCINOTIFY_CREATE | ASYNCINOTIFY_MOVED_TO))
+            forget_recent(path); /* of what it replaces */
+        if (event->mask & ASYNCINOTIFY_CREATE)
+            make_room(path, is_directory, 1);
         if (event->mask & ASYNCINOTIFY_MOVED_TO)
             moved_to(event, path);
         else if (event->mask & (ASYNCINOTIFY_CREATE | ASYNCINOTIFY_CLOSE_WRITE))
