@@ -32,7 +32,7 @@ shown=0
 # Shows the new lines once one of them matches.
 show() {
 	local deadline=$((SECONDS + 10))
-	until tail -n +$((shown + 1)) events | grep -Eq -- "$1"; do
+	until tail -n +$((shown + 1)) events | grep -E -- "$1" >/dev/null; do
 		if [ "$SECONDS" -ge "$deadline" ] || ! kill -0 "$pid" 2>/dev/null; then
 			tail -n +$((shown + 1)) events
 			echo "demo: nothing matched: $1" >&2
