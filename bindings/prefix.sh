@@ -18,6 +18,8 @@ use_prefix() {
 		;;
 	esac
 	export PKG_CONFIG_PATH=$prefix/lib/pkgconfig LD_LIBRARY_PATH=$prefix/lib
+	# make exports these. With DESTDIR set, if only to nothing, `zig build` installs below /usr.
+	unset DESTDIR PREFIX LIBDIR INCLUDEDIR
 	# Nothing is fetched: the binding depends on nothing. Go takes no notice of a library or a header that has changed, nor of
 	# what pkg-config says; but of other flags it does.
 	export GOPROXY=off GOFLAGS=-mod=readonly GOTOOLCHAIN=local
