@@ -19,7 +19,7 @@ use crate::sys::directory::{Access, Directory, Kind, entries};
 use crate::tree::Filter;
 use crate::watch::{Held, Holder};
 use crate::watch_id::WatchId;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 
 /// A tree's root, open for the length of a slice: below it, paths are right whatever happens above.
@@ -50,9 +50,9 @@ pub(crate) struct Emission {
     at: usize,
     /// No subdirectory was known before.
     fresh: bool,
-    /// Listed, but they came after the watch: the kernel tells of them. Sorted.
+    /// Perhaps listed, but they came after the watch: the kernel tells of them. Sorted.
     skip: Vec<Vec<u8>>,
-    /// Not listed, but they went after the watch: they were there.
+    /// Not listed, or not as what they were, but they went after the watch: they were there.
     extra: Vec<(CString, Kind)>,
 }
 
@@ -738,16 +738,23 @@ impl State {
                     .or_insert((event.mask & coming != 0, kind));
             }
         }
+        // What is listed may have taken the place of what was there, which was of another kind.
+        let mut listed: HashMap<&[u8], Kind> = HashMap::new();
         if !first.is_empty() {
-            let names = entries(&emission.raw, 0).map(|entry| entry.name().to_bytes());
-            let listed: HashSet<&[u8]> = names.collect();
-            for (name, (came, kind)) in first {
-                if came {
-                    emission.skip.push(name.to_vec());
-                } else if !listed.contains(name) {
-                    let name = CString::new(name).unwrap_or_default();
-                    emission.extra.push((name, kind));
-                }
+            let entries =
+                entries(&emission.raw, 0).map(|entry| (entry.name().to_bytes(), entry.kind));
+            listed.extend(entries.filter(|(name, _)| first.contains_key(name)));
+        }
+        let is_directory = |kind: &Kind| *kind == Kind::Directory;
+        for (name, (came, kind)) in first {
+            let listed = listed.get(name);
+            let stayed = listed.is_some_and(|now| is_directory(now) == is_directory(&kind));
+            if came || (listed.is_some() && !stayed) {
+                emission.skip.push(name.to_vec());
+            }
+            if !came && !stayed {
+                let name = CString::new(name).unwrap_or_default();
+                emission.extra.push((name, kind));
             }
         }
         emission.skip.sort_unstable();
