@@ -84,9 +84,13 @@ impl State {
     pub(crate) fn queue_scan(&mut self, id: PlaceId, how: u16) {
         let reference = self.places.reference(id);
         let place = self.places.get_mut(id);
-        place.unset(state::REPORT | state::LISTED);
-        place.set(how);
-        if !place.is(state::QUEUED) {
+        let queued = place.is(state::QUEUED);
+        if !queued || how & (state::REPORT | state::LISTED) != 0 {
+            // A scan that is to tell what it finds is not made a silent one.
+            place.unset(state::REPORT | state::LISTED);
+            place.set(how);
+        }
+        if !queued {
             place.set(state::QUEUED);
             let tree = place.tree;
             self.trees[tree].pending += 1;
@@ -573,11 +577,10 @@ impl State {
     fn identify(&mut self, id: PlaceId, wd: i32) -> Sys<Option<(PlaceId, bool)>> {
         let place = self.places.get(id);
         let tree = place.tree;
-        let syncing = place.epoch != self.trees[tree].epoch || self.trees[tree].syncing;
         if place.wd == wd {
-            let verified = place.is(state::VERIFY);
+            let verified = place.is(state::VERIFY) && place.epoch == self.trees[tree].epoch;
             self.places.get_mut(id).unset(state::VERIFY);
-            return Ok(Some((id, syncing || !verified)));
+            return Ok(Some((id, !verified)));
         }
         if place.is(state::VERIFY) {
             // Not what it was taken for.
