@@ -89,6 +89,11 @@ impl Arrivals {
         self.0.iter().rev().find(same)
     }
 
+    /// Whether what was renamed to this name a moment ago is a directory.
+    pub(crate) fn is_dir_at(&self, event: &RawEvent<'_>) -> Option<bool> {
+        self.find(event).map(|arrival| arrival.is_dir)
+    }
+
     /// Whatever else happens to a name, it is no longer that arrival.
     pub(crate) fn forget(&mut self, event: &RawEvent<'_>) {
         self.0
@@ -185,6 +190,9 @@ impl State {
             }
         } else if event.mask & Mask::CREATE.bits() != 0 {
             self.was_not_there(parent, &doubt);
+        } else if doubt.what == What::Directory {
+            // Nobody can tell any more.
+            self.begin_sync(doubt.tree);
         }
     }
 

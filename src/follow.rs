@@ -13,7 +13,7 @@ impl State {
     /// Decodes the backlog up to where something else is due, or enough is ready.
     pub(crate) fn decode(&mut self, enough: usize) {
         let next_ending = self.endings.front().map(|&(position, _)| position);
-        let next_emission = self.emission.as_ref().map(|emission| emission.position);
+        let next_emission = self.emissions.front().map(|emission| emission.position);
         let stop = next_ending
             .into_iter()
             .chain(next_emission)
@@ -139,7 +139,7 @@ impl State {
         let place = self.places.get(id);
         let tree = &self.trees[place.tree];
         let own = place.parent == NONE && event.name.is_empty();
-        if place.epoch != tree.epoch && !own {
+        if self.is_stale(id) && !own {
             // Not found yet, or not again since the queue overflowed: the scan to come tells what there is.
             return;
         }
@@ -152,6 +152,10 @@ impl State {
         }
         if event.mask & (Mask::CREATE | Mask::DELETE | Mask::MOVE).bits() != 0 {
             self.on_doubted(id, event);
+            if self.is_stale(id) {
+                // That took a repair, which has begun.
+                return;
+            }
             if event.mask & Mask::MOVED_FROM.bits() != 0 && self.is_exchange(id, event) {
                 return self.on_exchange(id, event);
             }
@@ -171,6 +175,12 @@ impl State {
         if event.mask & Mask::ISDIR.bits() != 0 && !self.trees[self.places.get(id).tree].ending {
             self.on_subdirectory(id, event);
         }
+    }
+
+    /// Whether a repair of the tree is under way that has not come to this place yet.
+    fn is_stale(&self, id: PlaceId) -> bool {
+        let place = self.places.get(id);
+        place.epoch != self.trees[place.tree].epoch
     }
 
     /// Later events of files in this directory take the short way.
@@ -296,6 +306,10 @@ impl State {
             return self.new_directory(parent, name);
         }
         self.leave_limbo(index, parent, name);
+        if self.is_stale(place) {
+            // It moved before it was found again.
+            self.queue_scan(place, self.trees[tree].how());
+        }
     }
 
     /// Whether a subtree can hang below `parent` as it is: at the same depth as before.

@@ -274,7 +274,6 @@ impl Inotify {
             })?;
             let Some(question) = question else { break };
             self.answer(question)?;
-            pace.look_next();
         }
         if batch.is_empty() {
             // A slice is over: edge-triggered waiters are to come again.

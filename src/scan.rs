@@ -21,24 +21,64 @@ use crate::watch::{Held, Holder};
 use crate::watch_id::WatchId;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::ops::Range;
 
 /// A tree's root, open for the length of a slice: below it, paths are right whatever happens above.
 pub(crate) struct Anchor {
     tree: u32,
     root: Directory,
-    /// Directories just listed, one below the other, whose subdirectories come next.
+    /// Directories just listed whose subdirectories come next, those of the last first.
     open: Vec<(PlaceRef, Directory)>,
     /// Watches were added by full path, which is right only if the root still has that path at the end.
     by_path: bool,
+    /// The full path of the directory scanned last, and which part of it is whose: most often the next one has the same parent.
+    path: Vec<u8>,
+    parent: Option<PathOf>,
 }
 
-/// A directory that is being listed.
+struct PathOf {
+    place: PlaceId,
+    version: u64,
+    len: usize,
+}
+
+/// A directory that is being listed, or that is listed and waits for its siblings. What is in it is `State::listed[entries]`.
 pub(crate) struct Listing {
     place: PlaceRef,
     tree: u32,
     wd: i32,
     directory: Directory,
-    raw: Vec<u8>,
+    entries: Range<usize>,
+}
+
+/// With more than this to list, one is enough.
+const LARGE: usize = 64 * 1024;
+
+/// What a listed directory turned out to be.
+struct Identified {
+    /// The place that has it now, which is another where the directory was known under another name.
+    place: PlaceId,
+    /// Whether what was listed is news.
+    is_news: bool,
+    /// Whether other places have changed.
+    rearranged: bool,
+}
+
+impl Identified {
+    fn new(place: PlaceId) -> Identified {
+        Identified {
+            place,
+            is_news: true,
+            rearranged: false,
+        }
+    }
+
+    fn rearranged(place: PlaceId) -> Identified {
+        Identified {
+            rearranged: true,
+            ..Identified::new(place)
+        }
+    }
 }
 
 /// What was found in a directory, on its way out.
@@ -46,8 +86,8 @@ pub(crate) struct Emission {
     pub(crate) position: u64,
     place: PlaceRef,
     tree: u32,
-    raw: Vec<u8>,
-    at: usize,
+    /// What is still to be told of `State::listed`.
+    entries: Range<usize>,
     /// No subdirectory was known before.
     fresh: bool,
     /// Perhaps listed, but they came after the watch: the kernel tells of them. Sorted.
@@ -128,10 +168,12 @@ impl State {
                 .is_some_and(|id| self.places.get(id).tree != tree)
         });
         self.scans = scans;
-        if let Some(listing) = self.listing.take_if(|listing| listing.tree == tree) {
-            self.abandon(listing.wd);
+        if self.listings.iter().any(|listing| listing.tree == tree) {
+            for listing in std::mem::take(&mut self.listings) {
+                self.abandon(listing.wd);
+            }
         }
-        self.emission.take_if(|emission| emission.tree == tree);
+        self.emissions.retain(|emission| emission.tree != tree);
         let queued = self
             .places
             .all()
@@ -204,14 +246,8 @@ impl State {
         }
         match self.open_and_watch(id) {
             Ok((directory, wd)) => {
-                let raw = std::mem::take(&mut self.listing_memory);
-                self.listing = Some(Listing {
-                    place: reference,
-                    tree: index,
-                    wd,
-                    directory,
-                    raw,
-                });
+                self.listed.clear();
+                self.begin_listing(reference, index, directory, wd);
                 self.list_on(pace)?;
             }
             Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => {
@@ -278,6 +314,8 @@ impl State {
             root,
             open: Vec::new(),
             by_path: false,
+            path: Vec::new(),
+            parent: None,
         });
         Ok(())
     }
@@ -346,26 +384,25 @@ impl State {
     }
 
     fn open_and_watch(&mut self, id: PlaceId) -> Sys<(Directory, i32)> {
-        let mut path = std::mem::take(&mut self.scratch);
-        let opened = self.open_and_watch_by(id, &mut path);
-        self.scratch = path;
+        let Some(mut anchor) = self.anchor.take() else {
+            return Err(libc::ENOENT);
+        };
+        let mut opened = self.open_and_watch_from(&mut anchor, id);
+        if let Err(libc::EMFILE | libc::ENFILE) = opened
+            && !anchor.open.is_empty()
+        {
+            anchor.open.clear();
+            opened = self.open_and_watch_from(&mut anchor, id);
+        }
+        self.anchor = Some(anchor);
         opened
     }
 
-    fn open_and_watch_by(&mut self, id: PlaceId, path: &mut Vec<u8>) -> Sys<(Directory, i32)> {
+    fn open_and_watch_from(&mut self, anchor: &mut Anchor, id: PlaceId) -> Sys<(Directory, i32)> {
+        self.put_path_together(anchor, id);
         let tree = &self.trees[self.places.get(id).tree];
         let is_root = tree.root == id;
-        let Some(anchor) = &mut self.anchor else {
-            return Err(libc::ENOENT);
-        };
-        path.clear();
-        path.extend_from_slice(&tree.absolute);
-        if path.last() == Some(&b'/') {
-            path.pop();
-        }
-        let relative = path.len() + 1;
-        self.places.append_path(id, path);
-        path.push(0);
+        let path = &anchor.path;
         let (name, parent) = (self.places.get(id).name(), self.places.get(id).parent);
         while let Some((open, _)) = anchor.open.last()
             && self.places.resolve(*open) != Some(parent)
@@ -378,7 +415,8 @@ impl State {
                 above.open_child(name.map_err(|_| libc::EINVAL)?)?
             }
             None => {
-                let below = path.get(relative..path.len() - 1).unwrap_or(b"");
+                let from = tree.absolute_stem().len() + 1;
+                let below = path.get(from..path.len() - 1).unwrap_or(b"");
                 Directory::open(Some(&anchor.root), below, Access::List, false)?
             }
         };
@@ -400,6 +438,33 @@ impl State {
             wd = directory.watch(&self.inotify, exact)?;
         }
         Ok((directory, wd))
+    }
+
+    /// The full path of a place, with a NUL at its end.
+    fn put_path_together(&self, anchor: &mut Anchor, id: PlaceId) {
+        let place = self.places.get(id);
+        let version = self.places.version;
+        let path = &mut anchor.path;
+        match &anchor.parent {
+            Some(of) if of.place == place.parent && of.version == version => path.truncate(of.len),
+            _ => {
+                path.clear();
+                path.extend_from_slice(self.trees[place.tree].absolute_stem());
+                if place.parent != NONE {
+                    self.places.append_path(place.parent, path);
+                }
+                anchor.parent = Some(PathOf {
+                    place: place.parent,
+                    version,
+                    len: path.len(),
+                });
+            }
+        }
+        if place.parent != NONE {
+            path.push(b'/');
+            path.extend_from_slice(place.name());
+        }
+        path.push(0);
     }
 
     /// A directory could not be reached. Either it is gone, or it, or one above it, is being renamed and the event is not
@@ -445,17 +510,30 @@ impl State {
         }
     }
 
-    /// Lists a directory, in slices if it is large.
+    fn begin_listing(&mut self, place: PlaceRef, tree: u32, directory: Directory, wd: i32) {
+        let at = self.listed.len();
+        self.listings.push_back(Listing {
+            place,
+            tree,
+            wd,
+            directory,
+            entries: at..at,
+        });
+    }
+
+    /// Lists a directory, in slices if it is large, and siblings with it if they are not.
     pub(crate) fn list_on(&mut self, pace: &Pace) -> Sys<()> {
-        while let Some(listing) = &mut self.listing {
-            match listing.directory.read(&mut listing.raw) {
-                Ok(0) => return self.finish_listing(),
+        while let Some(listing) = self.listings.back_mut() {
+            match listing.directory.read(&mut self.listed) {
                 // Deleted meanwhile: it was empty by then.
-                Err(libc::ENOENT) => return self.finish_listing(),
-                Ok(_) => {}
+                Ok(0) | Err(libc::ENOENT) => {
+                    self.list_siblings();
+                    return self.finish_listings();
+                }
+                Ok(_) => listing.entries.end = self.listed.len(),
                 Err(errno) => {
                     let (place, wd) = (listing.place, listing.wd);
-                    self.listing = None;
+                    self.listings.pop_back();
                     self.abandon(wd);
                     if let Some(id) = self.places.resolve(place) {
                         self.scan_failed(id, errno);
@@ -463,8 +541,8 @@ impl State {
                     return Ok(());
                 }
             }
-            if listing.raw.len() > 64 * 1024 {
-                // A large one: keep the kernel's queue short meanwhile.
+            if self.listed.len() > LARGE {
+                // Keep the kernel's queue short meanwhile.
                 self.drain()?;
                 if pace.is_over() {
                     return Ok(());
@@ -474,9 +552,71 @@ impl State {
         Ok(())
     }
 
+    /// Lists more of the same directory's subdirectories, so that the kernel's queue has to be read once for all of them.
+    fn list_siblings(&mut self) {
+        const AT_ONCE: usize = 32;
+        let Some(parent) = self
+            .listings
+            .back()
+            .and_then(|listing| self.places.resolve(listing.place))
+            .map(|id| self.places.get(id).parent)
+            .filter(|&parent| parent != NONE)
+        else {
+            return;
+        };
+        while self.listings.len() < AT_ONCE
+            && self.listed.len() <= LARGE
+            && let Some((reference, id)) = self.next_sibling(parent)
+        {
+            let tree = self.places.get(id).tree;
+            if !self.list_at_once(reference, tree, id) {
+                // Whatever is the matter, it will be seen to in its own turn.
+                return self.scans.push(reference);
+            }
+        }
+    }
+
+    /// The next scan, if it is one of a subdirectory of `parent` of which nothing is known yet.
+    fn next_sibling(&mut self, parent: PlaceId) -> Option<(PlaceRef, PlaceId)> {
+        let &reference = self.scans.last()?;
+        let id = self.places.resolve(reference)?;
+        let place = self.places.get(id);
+        let is_new = place.parent == parent && place.wd == 0 && place.is(state::QUEUED);
+        let listed = |listing: &Listing| listing.place == reference;
+        if !is_new || self.must_ask(id) || self.listings.iter().any(listed) {
+            return None;
+        }
+        self.scans.pop();
+        Some((reference, id))
+    }
+
+    fn list_at_once(&mut self, reference: PlaceRef, tree: u32, id: PlaceId) -> bool {
+        let Ok((directory, wd)) = self.open_and_watch(id) else {
+            return false;
+        };
+        let start = self.listed.len();
+        while self.listed.len() - start <= LARGE {
+            match directory.read(&mut self.listed) {
+                Ok(0) | Err(libc::ENOENT) => {
+                    let entries = start..self.listed.len();
+                    self.begin_listing(reference, tree, directory, wd);
+                    if let Some(listing) = self.listings.back_mut() {
+                        listing.entries = entries;
+                    }
+                    return true;
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        self.listed.truncate(start);
+        self.abandon(wd);
+        false
+    }
+
     /// Lets go of the directory that is being listed; its scan will begin again.
     pub(crate) fn give_up_listing(&mut self) {
-        if let Some(listing) = self.listing.take() {
+        for listing in std::mem::take(&mut self.listings) {
             self.abandon(listing.wd);
             self.scans.push(listing.place);
         }
@@ -484,60 +624,74 @@ impl State {
 
     /// Whether a scan has put a watch on a directory that no place holds yet.
     pub(crate) fn is_being_listed(&self, wd: i32) -> bool {
-        self.listing
-            .as_ref()
-            .is_some_and(|listing| listing.wd == wd)
+        self.listings.iter().any(|listing| listing.wd == wd)
     }
 
-    fn finish_listing(&mut self) -> Sys<()> {
-        let Some(Listing {
+    fn finish_listings(&mut self) -> Sys<()> {
+        self.drain()?;
+        let mut void = false;
+        while let Some(listing) = self.listings.pop_front() {
+            void |= self.finish_listing(listing, void)?;
+        }
+        let emissions = self.emissions.make_contiguous();
+        emissions.sort_by_key(|emission| emission.position);
+        Ok(())
+    }
+
+    /// Whether places were rearranged, so that what else was listed with this one may be out of date.
+    fn finish_listing(&mut self, listing: Listing, void: bool) -> Sys<bool> {
+        let Listing {
             place: reference,
             wd,
             directory,
-            raw,
+            entries,
             ..
-        }) = self.listing.take()
-        else {
-            return Ok(());
-        };
-        self.drain()?;
+        } = listing;
         let Some(id) = self
             .places
             .resolve(reference)
             .filter(|&id| self.places.get(id).is(state::QUEUED))
         else {
             self.abandon(wd);
-            return Ok(());
+            return Ok(false);
         };
-        if !self.is_clean(id) {
+        if void || !self.is_clean(id) {
             self.abandon(wd);
             self.scans.push(reference);
-            return Ok(());
+            return Ok(false);
         }
-        let Some((id, listed)) = self.identify(id, wd)? else {
-            return Ok(());
+        let Some(identified) = self.identify(id, wd)? else {
+            return Ok(true);
         };
+        let Identified { place: id, .. } = identified;
         let tree = self.places.get(id).tree;
         self.places.get_mut(id).epoch = self.trees[tree].epoch;
-        if !listed {
+        if identified.is_news {
+            self.keep_open(id, directory, entries.clone());
+            let emission = self.found_before_watch(id, entries);
+            self.emissions.push_back(emission);
+        } else {
             self.unqueue(id);
-            return Ok(());
         }
-        self.keep_open(id, directory);
-        self.emission = Some(self.found_before_watch(id, raw));
-        Ok(())
+        Ok(identified.rearranged)
     }
 
     /// Subdirectories are scanned next, and opened from here.
-    fn keep_open(&mut self, id: PlaceId, directory: Directory) {
-        /// Deeper ones are opened from the root.
-        const DEEP: usize = 32;
+    fn keep_open(&mut self, id: PlaceId, directory: Directory, listed: Range<usize>) {
+        /// More are opened from the root.
+        const OPEN: usize = 64;
+        /// Where so many entries are, a subdirectory may be among them.
+        const MANY: usize = 64;
+        let mut first = entries(&self.listed[listed]).take(MANY).enumerate();
+        if !first.any(|(at, entry)| entry.kind == Kind::Directory || at + 1 == MANY) {
+            return;
+        }
         let reference = self.places.reference(id);
         let tree = self.places.get(id).tree;
         if let Some(anchor) = self
             .anchor
             .as_mut()
-            .filter(|anchor| anchor.tree == tree && anchor.open.len() < DEEP)
+            .filter(|anchor| anchor.tree == tree && anchor.open.len() < OPEN)
         {
             anchor.open.push((reference, directory));
         }
@@ -545,7 +699,7 @@ impl State {
 
     /// Removes a watch that was added for a scan that came to nothing, unless others hold it.
     fn abandon(&mut self, wd: i32) {
-        if !self.by_wd.contains_key(&wd) {
+        if !self.by_wd.contains_key(&wd) && !self.is_being_listed(wd) {
             let _ = self.inotify.rm(wd);
         }
     }
@@ -572,15 +726,17 @@ impl State {
         })
     }
 
-    /// Makes the directory with this descriptor that of the place. The place that has it then, which is another where the
-    /// directory was known under another name; and whether what was listed is news.
-    fn identify(&mut self, id: PlaceId, wd: i32) -> Sys<Option<(PlaceId, bool)>> {
+    /// Makes the directory with this descriptor that of the place.
+    fn identify(&mut self, id: PlaceId, wd: i32) -> Sys<Option<Identified>> {
         let place = self.places.get(id);
         let tree = place.tree;
         if place.wd == wd {
             let verified = place.is(state::VERIFY) && place.epoch == self.trees[tree].epoch;
             self.places.get_mut(id).unset(state::VERIFY);
-            return Ok(Some((id, !verified)));
+            return Ok(Some(Identified {
+                is_news: !verified,
+                ..Identified::new(id)
+            }));
         }
         if place.is(state::VERIFY) {
             // Not what it was taken for.
@@ -588,34 +744,48 @@ impl State {
             self.begin_sync(tree);
             return Ok(None);
         }
-        let mut id = id;
+        let mut identified = Identified::new(id);
         if place.wd != 0 {
-            id = self.split_off(id);
+            identified = Identified::rearranged(self.split_off(id));
         }
         let others: Vec<PlaceId> = self
             .places_of(wd)
             .filter(|&other| self.places.get(other).tree == tree)
             .collect();
         for other in others {
-            let top = self.places.get(self.places.top(other));
-            let doomed = top.is(state::DOOMED);
+            let top = self.places.top(other);
+            let doomed = self.places.get(top).is(state::DOOMED);
             if !doomed && self.places.get(other).epoch != self.trees[tree].epoch {
                 // Not found again yet since the queue overflowed: here it is, with all below as little known as itself.
-                return Ok(Some((self.take_over(id, other), true)));
+                let place = self.take_over(identified.place, other);
+                return Ok(Some(Identified::rearranged(place)));
             }
-            if doomed || top.is(state::LIMBO) || !self.is_still_at(other, wd) {
-                // It left and came back unseen, so it is new here, and so is what it contains. The kernel's watch is kept.
-                if !doomed {
-                    self.doom(other);
-                }
-                self.hold(id, wd);
-                self.let_go(other);
-                return Ok(Some((id, true)));
+            let uncertain = if doomed {
+                false
+            } else if self.places.get(top).is(state::LIMBO) {
+                self.takes_doubts_away(top)
+            } else if self.is_still_at(other, wd) {
+                // One directory at two places of the tree: a bind mount.
+                continue;
+            } else {
+                // With no event that takes it away, something else has its name, and was taken for it.
+                self.drain()?;
+                self.is_clean(other)
+            };
+            if uncertain {
+                self.begin_sync(tree);
+                return Ok(None);
             }
-            // One directory at two places of the tree: a bind mount.
+            // It left and came back unseen, so it is new here, and so is what it contains. The kernel's watch is kept.
+            if !doomed {
+                self.doom(other);
+            }
+            self.hold(identified.place, wd);
+            self.let_go(other);
+            return Ok(Some(Identified::rearranged(identified.place)));
         }
-        self.hold(id, wd);
-        Ok(Some((id, true)))
+        self.hold(identified.place, wd);
+        Ok(Some(identified))
     }
 
     fn places_of(&self, wd: i32) -> impl Iterator<Item = PlaceId> {
@@ -707,14 +877,13 @@ impl State {
     }
 
     /// What was in a directory when its watch began, from what was listed and what is queued.
-    fn found_before_watch(&self, id: PlaceId, raw: Vec<u8>) -> Emission {
+    fn found_before_watch(&self, id: PlaceId, listed: Range<usize>) -> Emission {
         let place = self.places.get(id);
         let mut emission = Emission {
             position: self.backlog.tail(),
             place: self.places.reference(id),
             tree: place.tree,
-            raw,
-            at: 0,
+            entries: listed.clone(),
             fresh: self.places.first_child(id).is_none(),
             skip: Vec::new(),
             extra: Vec::new(),
@@ -731,7 +900,12 @@ impl State {
         {
             emission.position = emission.position.min(self.backlog.head() + offset as u64);
             if event.mask & structural != 0 && !event.name.is_empty() {
-                let kind = if event.mask & Mask::ISDIR.bits() != 0 {
+                // What arrived there and is said to leave as another kind has changed places with it, and stays.
+                let is_dir = self
+                    .arrivals
+                    .is_dir_at(&event)
+                    .unwrap_or(event.mask & Mask::ISDIR.bits() != 0);
+                let kind = if is_dir {
                     Kind::Directory
                 } else {
                     Kind::Regular
@@ -742,17 +916,17 @@ impl State {
             }
         }
         // What is listed may have taken the place of what was there, which was of another kind.
-        let mut listed: HashMap<&[u8], Kind> = HashMap::new();
+        let mut now: HashMap<&[u8], Kind> = HashMap::new();
         if !first.is_empty() {
-            let entries =
-                entries(&emission.raw, 0).map(|entry| (entry.name().to_bytes(), entry.kind));
-            listed.extend(entries.filter(|(name, _)| first.contains_key(name)));
+            let listed = entries(&self.listed[listed]);
+            let listed = listed.map(|entry| (entry.name().to_bytes(), entry.kind));
+            now.extend(listed.filter(|(name, _)| first.contains_key(name)));
         }
         let is_directory = |kind: &Kind| *kind == Kind::Directory;
         for (name, (came, kind)) in first {
-            let listed = listed.get(name);
-            let stayed = listed.is_some_and(|now| is_directory(now) == is_directory(&kind));
-            if came || (listed.is_some() && !stayed) {
+            let now = now.get(name);
+            let stayed = now.is_some_and(|now| is_directory(now) == is_directory(&kind));
+            if came || (now.is_some() && !stayed) {
                 emission.skip.push(name.to_vec());
             }
             if !came && !stayed {
@@ -768,7 +942,7 @@ impl State {
     pub(crate) fn emit(&mut self, enough: usize) {
         /// So many new subdirectories take some 100 µs.
         const AT_ONCE: usize = 128;
-        let Some(mut emission) = self.emission.take() else {
+        let Some(mut emission) = self.emissions.pop_front() else {
             return;
         };
         let queued = |id: &PlaceId| self.places.get(*id).is(state::QUEUED);
@@ -782,14 +956,15 @@ impl State {
         }
         let how = self.places.get(id).how();
         let deep_enough = self.is_deep_enough(id);
-        let raw = std::mem::take(&mut emission.raw);
+        let listed = std::mem::take(&mut self.listed);
+        let rest = emission.entries.clone();
         let mut paused = false;
-        for (told, entry) in entries(&raw, emission.at).enumerate() {
+        for (told, entry) in entries(&listed[rest.clone()]).enumerate() {
             paused = self.out.len() >= enough || told == AT_ONCE;
             if paused {
                 break;
             }
-            emission.at = entry.next;
+            emission.entries.start = rest.start + entry.next;
             if how == 0 && (entry.kind != Kind::Directory || !deep_enough) {
                 continue;
             }
@@ -801,9 +976,9 @@ impl State {
                 }
             }
         }
+        self.listed = listed;
         if paused {
-            self.emission = Some(Emission { raw, ..emission });
-            return;
+            return self.emissions.push_front(emission);
         }
         while let Some((name, kind)) = emission.extra.pop() {
             self.tell_found(id, name.to_bytes(), kind, how);
@@ -811,10 +986,10 @@ impl State {
                 self.found_subdirectory(id, name.to_bytes(), how, false);
             }
         }
-        let mut memory = raw;
-        memory.clear();
-        memory.shrink_to(64 * 1024);
-        self.listing_memory = memory;
+        if self.emissions.is_empty() {
+            self.listed.clear();
+            self.listed.shrink_to(LARGE);
+        }
         self.unqueue(id);
     }
 

@@ -57,8 +57,11 @@ pub(crate) struct State {
     pub(crate) limbo: Vec<Limbo>,
     /// Directories to watch and list.
     pub(crate) scans: Vec<PlaceRef>,
-    pub(crate) listing: Option<Listing>,
-    pub(crate) emission: Option<Emission>,
+    pub(crate) listings: VecDeque<Listing>,
+    /// What the listings have read, for the emissions too.
+    pub(crate) listed: Vec<u8>,
+    /// By their positions.
+    pub(crate) emissions: VecDeque<Emission>,
     pub(crate) anchor: Option<Anchor>,
     /// Places to take away.
     pub(crate) doomed: Vec<PlaceId>,
@@ -73,7 +76,6 @@ pub(crate) struct State {
     /// The path in `out` of the directory that had the last event.
     prefix: Option<Prefix>,
     pub(crate) scratch: Vec<u8>,
-    pub(crate) listing_memory: Vec<u8>,
     /// A slice ended before the kernel's queue was seen empty. An edge-triggered waiter that is told "nothing now" would
     /// not come again for what is queued.
     unread: bool,
@@ -89,7 +91,6 @@ struct Prefix {
 pub(crate) struct Pace {
     /// Set with the first look at the clock: most calls need none.
     deadline: Cell<Option<Instant>>,
-    steps: Cell<u32>,
     enough: usize,
     /// Stops when this tree is set up.
     until: Option<u32>,
@@ -99,7 +100,6 @@ impl Pace {
     pub(crate) fn one_slice() -> Pace {
         Pace {
             deadline: Cell::new(None),
-            steps: Cell::new(0),
             enough: ENOUGH,
             until: None,
         }
@@ -109,24 +109,12 @@ impl Pace {
     pub(crate) fn until_set_up(tree: u32) -> Pace {
         Pace {
             deadline: Cell::new(None),
-            steps: Cell::new(0),
             enough: usize::MAX,
             until: Some(tree),
         }
     }
 
-    /// Strangers' code may have taken any time: the next question is answered by the clock.
-    pub(crate) fn look_next(&self) {
-        self.steps.set(0);
-    }
-
     pub(crate) fn is_over(&self) -> bool {
-        // Looking at the clock takes as long as a system call may.
-        const LOOK: u32 = 8;
-        self.steps.set(self.steps.get() + 1);
-        if self.steps.get() % LOOK != 1 {
-            return false;
-        }
         let now = Instant::now();
         match self.deadline.get() {
             Some(deadline) => now >= deadline,
@@ -165,8 +153,9 @@ impl State {
             endings: VecDeque::new(),
             limbo: Vec::new(),
             scans: Vec::new(),
-            listing: None,
-            emission: None,
+            listings: VecDeque::new(),
+            listed: Vec::new(),
+            emissions: VecDeque::new(),
             anchor: None,
             doomed: Vec::new(),
             recent: Vec::new(),
@@ -175,7 +164,6 @@ impl State {
             shortcuts: Shortcuts::default(),
             prefix: None,
             scratch: Vec::new(),
-            listing_memory: Vec::new(),
             unread: false,
         }
     }
@@ -184,8 +172,8 @@ impl State {
     pub(crate) fn has_work(&self) -> bool {
         !self.out.is_empty()
             || !self.backlog.is_empty()
-            || self.emission.is_some()
-            || self.listing.is_some()
+            || !self.emissions.is_empty()
+            || !self.listings.is_empty()
             || !self.scans.is_empty()
             || !self.doomed.is_empty()
             || !self.endings.is_empty()
@@ -232,18 +220,18 @@ impl State {
             if pace.until.is_some_and(|tree| !self.is_setting_up(tree)) {
                 return Ok(Filled::Done);
             }
-            if self.listing.is_some() {
+            if !self.listings.is_empty() {
                 if pace.is_over() {
                     return Ok(Filled::Done);
                 }
                 self.list_on(pace)?;
             } else if self
-                .emission
-                .as_ref()
+                .emissions
+                .front()
                 .is_some_and(|emission| emission.position <= self.backlog.head())
             {
                 self.emit(pace.enough);
-                if self.out.len() >= pace.enough || (self.emission.is_some() && pace.is_over()) {
+                if self.out.len() >= pace.enough || (!self.emissions.is_empty() && pace.is_over()) {
                     return Ok(Filled::Done);
                 }
             } else if self
@@ -302,7 +290,7 @@ impl State {
         self.give_up_listing();
         let head = self.backlog.head();
         let is_due = |position: Option<u64>| position.is_some_and(|position| position <= head);
-        if is_due(self.emission.as_ref().map(|emission| emission.position)) {
+        if is_due(self.emissions.front().map(|emission| emission.position)) {
             self.emit(usize::MAX);
         } else if is_due(self.endings.front().map(|&(position, _)| position)) {
             self.end_next_watch();
@@ -344,7 +332,7 @@ impl State {
             self.scans = Vec::new();
             self.doomed = Vec::new();
             self.recent = Vec::new();
-            self.listing_memory = Vec::new();
+            self.listed = Vec::new();
             self.anchor = None;
         }
     }

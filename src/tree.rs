@@ -76,12 +76,17 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
+    /// The root's full path as others begin with it: that of "/" is empty.
+    pub(crate) fn absolute_stem(&self) -> &[u8] {
+        self.absolute.strip_suffix(b"/").unwrap_or(&self.absolute)
+    }
+
     pub(crate) fn lists(&self) -> bool {
         self.flags.contains(RecursiveFlags::LIST_EXISTING)
     }
 
     /// How a scan of all of it tells what it finds.
-    fn how(&self) -> u16 {
+    pub(crate) fn how(&self) -> u16 {
         if self.lists() { state::LISTED } else { 0 }
     }
 

@@ -261,8 +261,8 @@ impl<'a> Entry<'a> {
 }
 
 /// The entries in what [`Directory::read`] filled, from an offset on, `.` and `..` left out.
-pub(crate) fn entries(raw: &[u8], offset: usize) -> impl Iterator<Item = Entry<'_>> {
-    let mut next = offset;
+pub(crate) fn entries(raw: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    let mut next = 0;
     std::iter::from_fn(move || {
         loop {
             let rest = raw.get(next..).filter(|rest| rest.len() > NAME)?;
@@ -308,7 +308,7 @@ mod tests {
         .unwrap();
         let mut raw = Vec::new();
         while directory.read(&mut raw).unwrap() > 0 {}
-        let names: Vec<_> = entries(&raw, 0)
+        let names: Vec<_> = entries(&raw)
             .map(|e| (e.name().to_bytes(), e.kind))
             .collect();
         assert!(names.contains(&(b"src", Kind::Directory)), "{names:?}");
