@@ -40,8 +40,8 @@ struct Arrival {
 enum What {
     /// A file was renamed away.
     File,
-    /// A directory was renamed away.
-    Directory,
+    /// A directory was renamed away, which had come over one that was not watched yet.
+    Directory { over_unwatched: bool },
     /// A directory is taken to have stayed. Had it been renamed away, the one before it was replaced and only open
     /// somewhere, so that its end was not told.
     Stayed,
@@ -130,7 +130,8 @@ impl State {
         if !arrival.is_dir {
             self.doubt(parent, event.name, What::File);
         } else if arrival.over_unwatched || arrival.just_now {
-            self.doubt(parent, event.name, What::Directory);
+            let over_unwatched = arrival.over_unwatched;
+            self.doubt(parent, event.name, What::Directory { over_unwatched });
         }
         false
     }
@@ -169,7 +170,9 @@ impl State {
         };
         let place = self.limbo[index].place;
         self.doom(place);
-        self.doubt(parent, event.name, What::Stayed);
+        if self.arrivals.is_dir_at(event) != Some(false) {
+            self.doubt(parent, event.name, What::Stayed);
+        }
     }
 
     /// An event tells of a name in doubt. If it goes, it was there.
@@ -185,13 +188,18 @@ impl State {
         let doubt = self.doubts.swap_remove(index);
         let gone = event.mask & (Mask::DELETE | Mask::MOVED_FROM).bits() != 0;
         if gone {
-            if matches!(doubt.what, What::File | What::Directory) {
+            if matches!(doubt.what, What::File | What::Directory { .. }) {
                 self.was_there(parent, &doubt);
             }
         } else if event.mask & Mask::CREATE.bits() != 0 {
             self.was_not_there(parent, &doubt);
-        } else if doubt.what == What::Directory {
-            // Nobody can tell any more.
+        } else if matches!(
+            doubt.what,
+            What::Directory {
+                over_unwatched: true
+            }
+        ) {
+            // Something else comes to the name: nobody can tell any more.
             self.begin_sync(doubt.tree);
         }
     }
@@ -204,7 +212,7 @@ impl State {
             What::Vacated if self.places.child(parent, &doubt.name).is_some() => return,
             What::Vacated => return self.new_directory(parent, &doubt.name),
             What::Stayed => return,
-            What::Directory => {}
+            What::Directory { .. } => {}
         }
         // The directory that stayed was taken for the one that moved on.
         let tree = self.places.get(parent).tree;
@@ -296,7 +304,8 @@ impl State {
     pub(crate) fn takes_doubts_away(&self, top: PlaceId) -> bool {
         let left = |doubt: &Doubt| {
             let parent = self.places.resolve(doubt.parent);
-            doubt.what == What::Directory && parent.is_some_and(|at| self.places.top(at) == top)
+            matches!(doubt.what, What::Directory { .. })
+                && parent.is_some_and(|at| self.places.top(at) == top)
         };
         self.trees[self.places.get(top).tree].lists() && self.doubts.iter().any(left)
     }

@@ -172,8 +172,13 @@ impl State {
         } else if event.mask & Mask::MOVED_FROM.bits() != 0 {
             self.remember_move(id, event);
         }
-        if event.mask & Mask::ISDIR.bits() != 0 && !self.trees[self.places.get(id).tree].ending {
+        if self.trees[self.places.get(id).tree].ending {
+            return;
+        }
+        if event.mask & Mask::ISDIR.bits() != 0 {
             self.on_subdirectory(id, event);
+        } else if event.mask & Mask::MOVED_TO.bits() != 0 {
+            self.displace(id, event.name);
         }
     }
 
@@ -273,26 +278,7 @@ impl State {
 
     fn on_moved_to(&mut self, parent: PlaceId, name: &[u8], cookie: u32) {
         let tree = self.places.get(parent).tree;
-        let epoch = self.trees[tree].epoch;
-        let watched = |child: PlaceId| {
-            let child = self.places.get(child);
-            child.wd != 0 && child.epoch == epoch
-        };
-        match self.places.child(parent, name) {
-            // Replaced, and the kernel's IGNORED follows at once, or exchanged.
-            Some(child) if watched(child) => {
-                let why = Why::Displaced {
-                    name: name.to_vec(),
-                };
-                self.put_in_limbo(child, parent, why);
-            }
-            // Nothing is known of it that could be lost.
-            Some(child) => {
-                self.over_unwatched = true;
-                self.doom(child);
-            }
-            None => {}
-        }
+        self.displace(parent, name);
         let Some(index) = self.limbo_by_cookie(cookie, tree) else {
             return self.new_directory(parent, name);
         };
@@ -309,6 +295,22 @@ impl State {
         if self.is_stale(place) {
             // It moved before it was found again.
             self.queue_scan(place, self.trees[tree].how());
+        }
+    }
+
+    /// Something was renamed to a name: what had it before is replaced, and the kernel's IGNORED follows at once, or the two
+    /// have changed places.
+    fn displace(&mut self, parent: PlaceId, name: &[u8]) {
+        let Some(child) = self.places.child(parent, name) else {
+            return;
+        };
+        if self.places.get(child).wd != 0 && !self.is_stale(child) {
+            let name = name.to_vec();
+            self.put_in_limbo(child, parent, Why::Displaced { name });
+        } else {
+            // Nothing is known of it that could be lost.
+            self.over_unwatched = true;
+            self.doom(child);
         }
     }
 
