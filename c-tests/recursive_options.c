@@ -253,3 +253,57 @@ TEST(the_filter_may_close_the_instance)
     CHECK(calls >= 1);
     CHECK_INT(asyncinotify_fd(in), -EINVAL);
 }
+
+struct slow_filter {
+    asyncinotify *in;
+    int asked[2], answer[2]; /* pipes */
+};
+
+static int wait_for_answer(asyncinotify *in, const char *path, size_t path_len, void *userdata)
+{
+    struct slow_filter *filter = userdata;
+    char byte = 0;
+    (void)in;
+    (void)path;
+    (void)path_len;
+    SYS(write(filter->asked[1], &byte, 1));
+    SYS(read(filter->answer[0], &byte, 1));
+    return 1;
+}
+
+static void *add_with_slow_filter(void *argument)
+{
+    struct slow_filter *filter = argument;
+    tree_options(filter->in, "t", IN_CREATE, 0, 0, wait_for_answer, filter);
+    return NULL;
+}
+
+TEST(while_one_thread_asks_a_filter_others_hear_their_events_and_do_not_spin)
+{
+    struct slow_filter filter = {.in = open_instance()};
+    struct thread thread;
+    char byte = 0;
+    SYS(pipe(filter.asked));
+    SYS(pipe(filter.answer));
+    make_dir("d");
+    make_dirs("t/a/b");
+    watch(filter.in, "d", IN_CREATE);
+    start_thread(&thread, add_with_slow_filter, &filter);
+    for (int directory = 0; directory < 2; directory++) {
+        SYS(read(filter.asked[0], &byte, 1));
+        drain(filter.in); /* until the fd is not readable, so it must become that */
+        CHECK(!readable(filter.in));
+        make_file("d/%d", directory);
+        CHECK(readable(filter.in));
+        expect(filter.in, text("CREATE d/%d", directory));
+        CHECK(!readable(filter.in));
+        SYS(write(filter.answer[1], &byte, 1));
+    }
+    join_thread(&thread);
+    CHECK_INT(kernel_watches(filter.in), 4);
+    finish(filter.in);
+    for (int end = 0; end < 2; end++) {
+        SYS(close(filter.asked[end]));
+        SYS(close(filter.answer[end]));
+    }
+}

@@ -14,7 +14,8 @@ use std::ffi::{CStr, CString};
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// One read of 64 KiB: larger ones are no quicker.
 const DEFAULT_CACHE_SIZE: usize = 64 * 1024 / MAX_EVENT;
@@ -47,6 +48,8 @@ pub struct Inotify {
     process: u32,
     settings: Mutex<Settings>,
     state: Mutex<State>,
+    /// A filter has said something.
+    answered: Condvar,
     pub(crate) reader: OwnerLock<Reader>,
 }
 
@@ -87,6 +90,7 @@ impl Inotify {
                 sync_timeout: SyncTimeout::Disabled,
             }),
             state: Mutex::new(State::new(Arc::clone(&fd), DEFAULT_CACHE_SIZE)),
+            answered: Condvar::new(),
             reader: OwnerLock::new(Reader::default()),
             fd,
         })
@@ -294,10 +298,12 @@ impl Inotify {
 
     fn answer(&self, question: crate::scan::Question) -> Result<()> {
         let answer = question.ask();
-        self.with_state(|state| {
+        let answered = self.with_state(|state| {
             state.answer(answer);
             Ok(())
-        })
+        });
+        self.answered.notify_all();
+        answered
     }
 
     /// This thread's turn to take events; EBUSY while another thread has it. A thread that has it may have it again.
@@ -422,8 +428,22 @@ impl Inotify {
             match question {
                 None => return Ok(()),
                 Some(Filled::Ask(question)) => self.answer(question)?,
-                Some(Filled::Done) => {}
+                Some(Filled::Done) => self.wait_for_answer(id),
             }
+        }
+    }
+
+    /// While another thread asks the tree's filter, there is nothing to do.
+    fn wait_for_answer(&self, id: WatchId) {
+        /// The instance may be closed meanwhile.
+        const LOOK_AGAIN: Duration = Duration::from_millis(50);
+        let state = self.lock();
+        let asking = |state: &State| {
+            let index = state.tree_index(id);
+            index.is_some_and(|index| state.is_asking(index))
+        };
+        if asking(&state) {
+            drop(self.answered.wait_timeout(state, LOOK_AGAIN));
         }
     }
 

@@ -193,27 +193,27 @@ impl State {
         }
     }
 
-    /// Starts on the next directory.
-    pub(crate) fn scan_next(&mut self, pace: &Pace) -> Sys<Scanned> {
+    /// Starts on the next directory, or has its filter asked first.
+    pub(crate) fn scan_next(&mut self, pace: &Pace) -> Sys<Option<Question>> {
         let Some(reference) = self.next_scan() else {
-            return Ok(Scanned::Stuck);
+            return Ok(None);
         };
         let Some(id) = self
             .places
             .resolve(reference)
             .filter(|&id| self.places.get(id).is(state::QUEUED))
         else {
-            return Ok(Scanned::On);
+            return Ok(None);
         };
         let index = self.places.get(id).tree;
         let top = self.places.top(id);
         if self.places.get(top).is(state::LIMBO) {
             self.hold_scan(top, reference);
-            return Ok(Scanned::On);
+            return Ok(None);
         }
         if top != self.trees[index].root || self.trees[index].ending {
             self.unqueue(id);
-            return Ok(Scanned::On);
+            return Ok(None);
         }
         if self.must_ask(id)
             && let Some(filter) = self.trees[index].filter.take()
@@ -221,7 +221,7 @@ impl State {
             self.scans.push(reference);
             let path = CString::new(self.path_of(id)).unwrap_or_default();
             let id = self.trees[index].id;
-            return Ok(Scanned::Ask(Question {
+            return Ok(Some(Question {
                 tree: index,
                 id,
                 place: reference,
@@ -237,12 +237,12 @@ impl State {
                 // The end of the root may be among it.
                 self.scans.push(reference);
             }
-            return Ok(Scanned::On);
+            return Ok(None);
         }
         if self.trees[index].lost {
             // It is there again; what was to be scanned meanwhile was given up.
             self.begin_sync(index);
-            return Ok(Scanned::On);
+            return Ok(None);
         }
         match self.open_and_watch(id) {
             Ok((directory, wd)) => {
@@ -255,17 +255,31 @@ impl State {
             }
             Err(errno) => self.scan_failed(id, errno),
         }
-        Ok(Scanned::On)
+        Ok(None)
     }
 
     /// The newest scan first: what has just come to be is watched soonest. Those whose filter is being asked wait.
     fn next_scan(&mut self) -> Option<PlaceRef> {
-        let ready = |scan: &PlaceRef| match self.places.resolve(*scan) {
-            Some(id) => !self.must_ask(id) || self.trees[self.places.get(id).tree].filter.is_some(),
-            None => true,
-        };
-        let index = self.scans.iter().rposition(ready)?;
+        let index = self.scans.iter().rposition(|scan| self.can_begin(scan))?;
         Some(self.scans.remove(index))
+    }
+
+    pub(crate) fn has_scans(&self) -> bool {
+        self.scans.iter().rev().any(|scan| self.can_begin(scan))
+    }
+
+    /// Whether a scan does not wait for a filter that another thread is asking.
+    fn can_begin(&self, scan: &PlaceRef) -> bool {
+        self.places
+            .resolve(*scan)
+            .is_none_or(|id| !self.must_ask(id) || !self.is_asking(self.places.get(id).tree))
+    }
+
+    /// Whether a tree's filter is out to be asked.
+    pub(crate) fn is_asking(&self, index: u32) -> bool {
+        self.trees
+            .get(index)
+            .is_some_and(|tree| tree.has_filter && tree.filter.is_none())
     }
 
     fn must_ask(&self, id: PlaceId) -> bool {
@@ -1053,12 +1067,4 @@ fn is_in(sorted: &[Vec<u8>], name: &[u8]) -> bool {
     sorted
         .binary_search_by(|one| one.as_slice().cmp(name))
         .is_ok()
-}
-
-/// How a step of scanning went.
-pub(crate) enum Scanned {
-    On,
-    Ask(Question),
-    /// All that is left waits for a filter that is being asked.
-    Stuck,
 }

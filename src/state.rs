@@ -12,7 +12,7 @@ use crate::limbo::Limbo;
 use crate::mask::Mask;
 use crate::moves::Moves;
 use crate::places::{IntHasher, NONE, PlaceId, PlaceRef, Places};
-use crate::scan::{Anchor, Emission, Listing, Question, Scanned};
+use crate::scan::{Anchor, Emission, Listing, Question};
 use crate::shortcut::Shortcuts;
 use crate::slab::Slab;
 use crate::sys::Sys;
@@ -174,7 +174,7 @@ impl State {
             || !self.backlog.is_empty()
             || !self.emissions.is_empty()
             || !self.listings.is_empty()
-            || !self.scans.is_empty()
+            || self.has_scans()
             || !self.doomed.is_empty()
             || !self.endings.is_empty()
             || !self.limbo.is_empty()
@@ -247,14 +247,12 @@ impl State {
                 }
             } else if let Some(tree) = self.finished.pop() {
                 self.finish_sync(tree);
-            } else if !self.scans.is_empty() {
+            } else if self.has_scans() {
                 if pace.is_over() {
                     return Ok(Filled::Done);
                 }
-                match self.scan_next(pace)? {
-                    Scanned::On => {}
-                    Scanned::Ask(question) => return Ok(Filled::Ask(question)),
-                    Scanned::Stuck => return Ok(Filled::Done),
+                if let Some(question) = self.scan_next(pace)? {
+                    return Ok(Filled::Ask(question));
                 }
             } else if !self.doomed.is_empty() {
                 if pace.is_over() {
