@@ -7,13 +7,17 @@
 //! of it, and what it means for the trees) → `batch` (records with paths) → `turn` (taking them) → the C skin. `scan`
 //! feeds what was in a directory before its watch into the same line.
 
+mod anchor;
 mod backlog;
 mod batch;
 mod error;
 mod exchange;
 mod follow;
+mod found;
+mod identify;
 mod inotify;
 mod limbo;
+mod listing;
 mod mask;
 mod moves;
 mod places;

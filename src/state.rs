@@ -4,15 +4,18 @@
 //! and places of its descriptor, `follow` what it means for the tree, deliver into `out`. Scans of directories feed the
 //! same line: what they find is told as events at the position in the stream where it belongs.
 
+use crate::anchor::Anchor;
 use crate::backlog::{Backlog, RawEvent};
 use crate::batch::{Batch, Record, Span};
 use crate::error::{Error, Result};
 use crate::exchange::{Arrivals, Doubt};
+use crate::found::Emission;
 use crate::limbo::Limbo;
+use crate::listing::Listing;
 use crate::mask::Mask;
 use crate::moves::Moves;
 use crate::places::{IntHasher, NONE, PlaceId, PlaceRef, Places};
-use crate::scan::{Anchor, Emission, Listing, Question};
+use crate::scan::Question;
 use crate::shortcut::Shortcuts;
 use crate::slab::Slab;
 use crate::sys::Sys;
