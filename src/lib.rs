@@ -14,6 +14,7 @@ mod error;
 mod exchange;
 mod follow;
 mod found;
+mod helper;
 mod identify;
 mod inotify;
 mod limbo;

@@ -11,11 +11,12 @@ use std::ops::Range;
 
 /// A directory that is being listed, or that is listed and waits for its siblings. What is in it is `State::listed[entries]`.
 pub(crate) struct Listing {
-    place: PlaceRef,
+    pub(crate) place: PlaceRef,
     pub(crate) tree: u32,
     pub(crate) wd: i32,
-    directory: Directory,
-    entries: Range<usize>,
+    /// None if it is closed already.
+    pub(crate) directory: Option<Directory>,
+    pub(crate) entries: Range<usize>,
 }
 
 /// With more than this to list, one is enough.
@@ -30,11 +31,14 @@ impl State {
         wd: i32,
     ) {
         let at = self.listed.len();
+        if let Some(id) = self.places.resolve(place) {
+            self.places.get_mut(id).set(state::LISTING);
+        }
         self.listings.push_back(Listing {
             place,
             tree,
             wd,
-            directory,
+            directory: Some(directory),
             entries: at..at,
         });
     }
@@ -42,10 +46,16 @@ impl State {
     /// Lists a directory, in slices if it is large, and siblings with it if they are not.
     pub(crate) fn list_on(&mut self, pace: &Pace) -> Sys<()> {
         while let Some(listing) = self.listings.back_mut() {
-            match listing.directory.read(&mut self.listed) {
+            let Some(directory) = &listing.directory else {
+                return self.finish_listings();
+            };
+            match directory.read(&mut self.listed) {
                 // Deleted meanwhile: it was empty by then.
                 Ok(0) | Err(libc::ENOENT) => {
-                    self.list_siblings();
+                    match self.wants_help() {
+                        true => self.list_with_help(),
+                        false => self.list_siblings(),
+                    }
                     return self.finish_listings();
                 }
                 Ok(_) => listing.entries.end = self.listed.len(),
@@ -54,6 +64,7 @@ impl State {
                     self.listings.pop_back();
                     self.abandon(wd);
                     if let Some(id) = self.places.resolve(place) {
+                        self.places.get_mut(id).unset(state::LISTING);
                         self.scan_failed(id, errno);
                     }
                     return Ok(());
@@ -98,14 +109,18 @@ impl State {
     fn next_sibling(&mut self, parent: PlaceId) -> Option<(PlaceRef, PlaceId)> {
         let &reference = self.scans.last()?;
         let id = self.places.resolve(reference)?;
-        let place = self.places.get(id);
-        let is_new = place.parent == parent && place.wd == 0 && place.is(state::QUEUED);
-        let listed = |listing: &Listing| listing.place == reference;
-        if !is_new || self.must_ask(id) || self.listings.iter().any(listed) {
+        if self.places.get(id).parent != parent || !self.can_join(id) {
             return None;
         }
         self.scans.pop();
         Some((reference, id))
+    }
+
+    /// Whether a directory may be listed together with others: nothing is known of it yet.
+    pub(crate) fn can_join(&self, id: PlaceId) -> bool {
+        let place = self.places.get(id);
+        let is_new = place.wd == 0 && place.is(state::QUEUED) && !place.is(state::LISTING);
+        is_new && !self.must_ask(id)
     }
 
     fn list_at_once(&mut self, reference: PlaceRef, tree: u32, id: PlaceId) -> bool {
@@ -134,10 +149,21 @@ impl State {
 
     /// Lets go of the directory that is being listed; its scan will begin again.
     pub(crate) fn give_up_listing(&mut self) {
-        for listing in std::mem::take(&mut self.listings) {
-            self.abandon(listing.wd);
-            self.scans.push(listing.place);
+        for place in self.drop_listings() {
+            self.scans.push(place);
         }
+    }
+
+    /// Forgets all that is being listed. The places whose it was.
+    pub(crate) fn drop_listings(&mut self) -> Vec<PlaceRef> {
+        let dropped = std::mem::take(&mut self.listings);
+        for listing in &dropped {
+            self.abandon(listing.wd);
+            if let Some(id) = self.places.resolve(listing.place) {
+                self.places.get_mut(id).unset(state::LISTING);
+            }
+        }
+        dropped.into_iter().map(|listing| listing.place).collect()
     }
 
     /// Whether a scan has put a watch on a directory that no place holds yet.
@@ -165,11 +191,11 @@ impl State {
             entries,
             ..
         } = listing;
-        let Some(id) = self
-            .places
-            .resolve(reference)
-            .filter(|&id| self.places.get(id).is(state::QUEUED))
-        else {
+        let place = self.places.resolve(reference);
+        if let Some(id) = place {
+            self.places.get_mut(id).unset(state::LISTING);
+        }
+        let Some(id) = place.filter(|&id| self.places.get(id).is(state::QUEUED)) else {
             self.abandon(wd);
             return Ok(false);
         };
@@ -185,7 +211,9 @@ impl State {
         let tree = self.places.get(id).tree;
         self.places.get_mut(id).epoch = self.trees[tree].epoch;
         if identified.is_news {
-            self.keep_open(id, directory, entries.clone());
+            if let Some(directory) = directory {
+                self.keep_open(id, directory, entries.clone());
+            }
             let emission = self.found_before_watch(id, entries);
             self.emissions.push_back(emission);
         } else {

@@ -39,6 +39,10 @@ pub(crate) mod state {
     pub(crate) const UNMOUNTED: u16 = 128;
     /// What the scan finds is part of a list of all there is.
     pub(crate) const LISTED: u16 = 256;
+    /// It is one of the directories that are being listed.
+    pub(crate) const LISTING: u16 = 512;
+    /// It could not be listed together with others.
+    pub(crate) const ALONE: u16 = 1024;
 }
 
 #[derive(Debug)]

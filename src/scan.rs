@@ -89,9 +89,7 @@ impl State {
         });
         self.scans = scans;
         if self.listings.iter().any(|listing| listing.tree == tree) {
-            for listing in std::mem::take(&mut self.listings) {
-                self.abandon(listing.wd);
-            }
+            self.drop_listings();
         }
         self.emissions.retain(|emission| emission.tree != tree);
         let queued = self

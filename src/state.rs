@@ -66,6 +66,8 @@ pub(crate) struct State {
     /// By their positions.
     pub(crate) emissions: VecDeque<Emission>,
     pub(crate) anchor: Option<Anchor>,
+    /// Whether a second thread would run beside this one; None: not asked yet.
+    pub(crate) has_second_cpu: Option<bool>,
     /// Places to take away.
     pub(crate) doomed: Vec<PlaceId>,
     /// Places renamed since the kernel's queue was last empty.
@@ -160,6 +162,7 @@ impl State {
             listed: Vec::new(),
             emissions: VecDeque::new(),
             anchor: None,
+            has_second_cpu: None,
             doomed: Vec::new(),
             recent: Vec::new(),
             finished: Vec::new(),

@@ -1,7 +1,7 @@
 //! Directories: opening them by paths of any length, listing them, and putting a watch on just the one that is open.
 
 use super::inotify::InotifyFd;
-use super::{Sys, check, errno};
+use super::{Sys, check, errno, thread};
 use crate::mask::Mask;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -185,27 +185,12 @@ impl Directory {
             }
             inotify.add(c".", mask)
         };
-        std::thread::scope(|scope| {
-            let builder = std::thread::Builder::new().stack_size(64 * 1024);
-            let thread = builder.spawn_scoped(scope, || {
-                block_signals();
-                work()
-            });
-            match thread.map(|handle| handle.join()) {
+        std::thread::scope(
+            |scope| match thread::spawn(scope, work).map(|handle| handle.join()) {
                 Ok(Ok(result)) => result,
                 _ => Err(libc::EAGAIN),
-            }
-        })
-    }
-}
-
-/// The program's signals are for the program's threads.
-fn block_signals() {
-    // SAFETY: the set is filled before it is used; only this thread's mask changes.
-    unsafe {
-        let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), std::ptr::null_mut());
+            },
+        )
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod eventfd;
 pub(crate) mod inotify;
 pub(crate) mod owner_lock;
 pub(crate) mod pollable;
+pub(crate) mod thread;
 
 /// A system call's result as the errno it failed with.
 pub(crate) type Sys<T> = Result<T, i32>;

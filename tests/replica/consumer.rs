@@ -164,6 +164,9 @@ impl Consumer {
         for name in STABLE {
             std::fs::create_dir(root.join(name)).expect("mkdir");
         }
+        for number in 0..kind.crowd {
+            std::fs::create_dir(root.join(format!("crowd{number}"))).expect("mkdir");
+        }
         let workers = (0..WORKERS)
             .map(|number| {
                 Remote::start(

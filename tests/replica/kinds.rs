@@ -52,6 +52,8 @@ pub struct Kind {
     pub company: bool,
     /// The tree itself is taken away and added again now and then.
     pub again: bool,
+    /// So many more directories in the root, which nobody touches: an `add_recursive` has much to do at once.
+    pub crowd: u32,
     /// Leaves the events lying for a while, so that many renames are in one read.
     pub lazy: bool,
 }
@@ -77,10 +79,11 @@ const BASE: Kind = Kind {
     flags: LIST_EXISTING,
     company: false,
     again: false,
+    crowd: 0,
     lazy: false,
 };
 
-pub const KINDS: [Kind; 25] = [
+pub const KINDS: [Kind; 26] = [
     Kind {
         name: "all_events_one_by_one",
         mask: IN_ALL_EVENTS,
@@ -225,6 +228,13 @@ pub const KINDS: [Kind; 25] = [
         again: true,
         flags: LIST_EXISTING | BACKGROUND,
         taking: Batches(30),
+        ..BASE
+    },
+    Kind {
+        name: "again_in_a_crowd",
+        again: true,
+        crowd: 200,
+        taking: Dispatch(0),
         ..BASE
     },
     Kind {
