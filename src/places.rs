@@ -394,8 +394,11 @@ impl Hasher for IntHasher {
 
     #[inline]
     fn write_u32(&mut self, n: u32) {
-        // The map takes its buckets from the low bits and its tags from the high ones.
-        self.0 = (self.0 ^ u64::from(n)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // The map takes its buckets from the low bits and its tags from the seven highest. Low bits as they are put
+        // descriptors that were given out one after another side by side in memory.
+        const TAG: u64 = 0x7f << 57;
+        let n = self.0 ^ u64::from(n);
+        self.0 = n & !TAG | n.wrapping_mul(0x9e37_79b9_7f4a_7c15) & TAG;
     }
 
     #[inline]
