@@ -66,7 +66,8 @@ pub const ASYNCINOTIFY_ISDIR: u32 = 0x40000000;
 pub const ASYNCINOTIFY_ONLYDIR: u32 = 0x01000000;
 /// When adding: don't follow the path if it is a symbolic link.
 pub const ASYNCINOTIFY_DONT_FOLLOW: u32 = 0x02000000;
-/// When adding: no events for children that have been unlinked from the watched directory.
+/// When adding: no events for children that have been unlinked from the watched directory. The kernel knows it of an inode,
+/// not of a watch: with several watches on one directory, recursive ones included, it holds for all of them or for none.
 pub const ASYNCINOTIFY_EXCL_UNLINK: u32 = 0x04000000;
 /// When adding: only if the inode is not watched yet, else -EEXIST.
 pub const ASYNCINOTIFY_MASK_CREATE: u32 = 0x10000000;
