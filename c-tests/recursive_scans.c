@@ -1,6 +1,9 @@
 /* Scans: in slices, in the background, and with trouble on the way. */
 #include "harness.h"
 
+#include <dirent.h>
+#include <sys/resource.h>
+
 enum { LIST_IN_BACKGROUND = ASYNCINOTIFY_RECURSIVE_LIST_EXISTING | ASYNCINOTIFY_RECURSIVE_BACKGROUND };
 
 /* ---- the loop never stalls ---- */
@@ -190,5 +193,141 @@ TEST(the_limit_of_watches_reached_in_the_BACKGROUND_is_told_as_an_ERROR_event)
     make_file("t/f");
     expect(in, "CREATE t/f");
     log_clear(&log);
+    finish(in);
+}
+
+/* ---- large trees, which two threads may set up ---- */
+
+enum { MANY = 700 };
+
+static int threads_of_this_process(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    int count = 0;
+    CHECK(tasks != NULL);
+    for (struct dirent *task; (task = readdir(tasks));)
+        count += task->d_name[0] != '.';
+    closedir(tasks);
+    return count;
+}
+
+TEST(a_large_tree_is_watched_whole_and_no_thread_is_left)
+{
+    asyncinotify *in = open_instance();
+    grow("t/a", MANY);
+    grow("t/b/c", MANY);
+    int threads = threads_of_this_process(), fds = open_fds();
+    asyncinotify_watch id = tree(in, "t", IN_CREATE);
+    CHECK_INT(threads_of_this_process(), threads);
+    CHECK_INT(open_fds(), fds);
+    CHECK_INT(kernel_watches(in), 4 + 2 * MANY);
+    CHECK_DIRECTORIES(in, id, "t");
+    make_file("t/a/0/new");
+    make_file("t/b/c/%d/new", MANY - 1);
+    expect(in, "CREATE t/a/0/new", text("CREATE t/b/c/%d/new", MANY - 1));
+    finish(in);
+}
+
+TEST(a_large_tree_is_listed_whole_while_it_changes)
+{
+    asyncinotify *in = open_instance();
+    grow("t/a", MANY);
+    grow("b", MANY);
+    struct replica *replica = replica_new("t");
+    for (int round = 0; round < 3; round++) {
+        pid_t changing = start_helper("shuffle", NULL);
+        asyncinotify_watch id = tree_with(in, "t", ENTRIES, ASYNCINOTIFY_RECURSIVE_LIST_EXISTING);
+        replica_follow(replica, in);
+        wait_helper(changing);
+        replica_follow(replica, in);
+        CHECK_REPLICA(replica);
+        CHECK_DIRECTORIES(in, id, "t");
+        remove_watch(in, id);
+        drain(in);
+        CHECK_INT(kernel_watches(in), 0);
+    }
+    replica_free(replica);
+    finish(in);
+}
+
+/* Directories come, go and change their places, as fast as may be. */
+HELPER(shuffle)
+{
+    (void)args;
+    for (int i = 0; i < MANY; i += 7) {
+        rename_entry(text("t/a/%d", i), text("t/a/%d/moved", (i + 350) % MANY == i ? i + 1 : (i + 351) % MANY));
+        rename_entry(text("t/a/%d/moved", (i + 350) % MANY == i ? i + 1 : (i + 351) % MANY), text("t/a/%d", i));
+        rename_entry("t/a", "t/b");
+        make_dirs("t/b/new%d/x", i);
+        make_file("t/b/new%d/x/f", i);
+        rename_entry(text("b/%d", i), text("t/in%d", i));
+        rename_entry("t/b", "t/a");
+        rename_entry(text("t/in%d", i), text("b/%d", i));
+        remove_all("t/a/new%d", i);
+    }
+    return 0;
+}
+
+TEST(a_large_tree_is_set_up_where_no_thread_can_be_started)
+{
+    grow("t", MANY);
+    become_nobody();
+    struct rlimit none = {0, 0};
+    SYS(setrlimit(RLIMIT_NPROC, &none));
+    asyncinotify *in = open_instance();
+    asyncinotify_watch id = tree(in, "t", IN_CREATE);
+    CHECK_INT(kernel_watches(in), 1 + MANY);
+    CHECK_DIRECTORIES(in, id, "t");
+    finish(in);
+}
+
+TEST(a_large_tree_takes_few_descriptors)
+{
+    struct rlimit limit;
+    for (int i = 0; i < 10; i++)
+        for (int j = 0; j < 10; j++)
+            make_dirs("t/%d/%d/a/b/c/d/e", i, j);
+    grow("t/flat", MANY);
+    asyncinotify *in = open_instance();
+    SYS(getrlimit(RLIMIT_NOFILE, &limit));
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = (rlim_t)asyncinotify_raw_fd(in) + 20;
+    SYS(setrlimit(RLIMIT_NOFILE, &limit));
+    asyncinotify_watch id = tree(in, "t", IN_CREATE);
+    limit.rlim_cur = before;
+    SYS(setrlimit(RLIMIT_NOFILE, &limit));
+    CHECK_DIRECTORIES(in, id, "t");
+    finish(in);
+}
+
+TEST(among_many_directories_those_that_cannot_be_opened_are_told_once_each)
+{
+    grow("t", MANY);
+    for (int i = 0; i < MANY; i += 10)
+        SYS(chmod(text("t/%d", i), 0));
+    become_nobody();
+    asyncinotify *in = open_instance();
+    struct log log = {0};
+    tree(in, "t", IN_CREATE);
+    CHECK_INT(kernel_watches(in), 1 + MANY - MANY / 10);
+    collect(in, &log);
+    CHECK_INT(log.count, MANY / 10);
+    for (int i = 0; i < MANY; i += 10)
+        CHECK_INT(log_count(&log, 0, ASYNCINOTIFY_EVENT_ERROR, text("t/%d", i)), 1);
+    log_clear(&log);
+    finish(in);
+}
+
+TEST(the_limit_of_watches_reached_in_a_large_tree_fails_the_call_and_leaves_nothing)
+{
+    enter_user_namespace();
+    limit_inotify("watches", MANY / 2);
+    asyncinotify *in = open_instance();
+    grow("t", MANY);
+    asyncinotify_watch id = 0;
+    CHECK_INT(asyncinotify_add_recursive(in, "t", IN_CREATE, NULL, &id), -ENOSPC);
+    CHECK_INT(kernel_watches(in), 0);
+    CHECK_INT(asyncinotify_watches(in, NULL, 0), 0);
+    expect_nothing(in);
     finish(in);
 }

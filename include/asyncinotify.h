@@ -864,7 +864,7 @@ void asyncinotify_event_free(asyncinotify_event *event);
  *   5. Overflow is survived. After Q_OVERFLOW the library compares its tree with the disk and repairs it. With
  *      LIST_EXISTING it lists the tree again: an event flagged SYNC_BEGIN, one SYNTHETIC event for every entry there is,
  *      then SYNC_END; what was not named in between is gone. Without, SYNC_END alone says that from here on the tree is
- *      whole again.
+ *      whole again. The same may come without Q_OVERFLOW, after a tangle of renames that inotify(7) leaves unclear.
  *   6. No watch disturbs another: a plain watch inside a tree, trees that overlap, hard links, bind mounts. Each hears
  *      exactly what its own mask asks for, and removing one leaves the others.
  *   7. The loop never stalls. No call that takes events works longer than about 10 ms on a scan; a large one goes on in
