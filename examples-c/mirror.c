@@ -291,8 +291,9 @@ static void make_room(const char *path, int is_directory, int keep)
 }
 
 /* `is_directory` is what the event said. If something else stands there by now, it is left to the events to come, but
-   for a directory, which must be made: things may be moved out of it. */
-static void refresh(const char *path, int is_directory, enum content content)
+   for a directory, which must be made: things may be moved out of it. `named`: since SYNC_BEGIN. Returns whether the
+   source still has it. */
+static int refresh(const char *path, int is_directory, enum content content, int named)
 {
     const char *name;
     struct stat from, to;
@@ -331,11 +332,13 @@ static void refresh(const char *path, int is_directory, enum content content)
             complain("can't make", path);
     }
     if (to_directory >= 0) {
-        mark(to_directory, name);
+        if (named)
+            mark(to_directory, name);
         close(to_directory);
     }
     if (from_directory >= 0)
         close(from_directory);
+    return from_there;
 }
 
 /* ---- recent: what was read since the queue was last empty for a while ---- */
@@ -344,6 +347,7 @@ struct recent {
     char *path; /* "/COOKIE/..." while it is in the hold */
     int is_directory;
     int modified; /* MODIFY came, and CLOSE_WRITE not yet */
+    int named;    /* since SYNC_BEGIN */
 };
 static struct recent *recent;
 static size_t recent_count, recent_room;
@@ -352,11 +356,12 @@ static void remember(const char *path, int is_directory, int modified)
 {
     if (recent_count > 0 && strcmp(recent[recent_count - 1].path, path) == 0) {
         recent[recent_count - 1].modified = modified;
+        recent[recent_count - 1].named = marking;
         return;
     }
     if (recent_count == recent_room)
         recent = allocate(recent, (recent_room = 2 * recent_room + 64) * sizeof *recent);
-    recent[recent_count++] = (struct recent){duplicate(path), is_directory, modified};
+    recent[recent_count++] = (struct recent){duplicate(path), is_directory, modified, marking};
 }
 
 static int is_at_or_below(const char *path, const char *directory)
@@ -394,7 +399,7 @@ static void rename_recent(const char *from, const char *to, int read_again)
         free(recent[i].path);
         recent[i].path = renamed;
         if (read_again)
-            refresh(renamed, recent[i].is_directory, recent[i].is_directory ? NEVER : ALWAYS);
+            refresh(renamed, recent[i].is_directory, recent[i].is_directory ? NEVER : ALWAYS, recent[i].named);
     }
 }
 
@@ -404,7 +409,7 @@ static void settle(void)
     for (size_t i = 0; i < recent_count; i++) {
         /* truncate(2) without an open file: MODIFY, and no CLOSE_WRITE after it. */
         if (recent[i].modified && recent[i].path[0] != '/')
-            refresh(recent[i].path, 0, IF_CHANGED);
+            refresh(recent[i].path, 0, IF_CHANGED, recent[i].named);
         free(recent[i].path);
     }
     recent_count = 0;
@@ -474,9 +479,10 @@ static void moved_to(const asyncinotify_event *event, const char *path)
         }
     } else if (event->moved_from && is_directory && !marking) {
         start_over("nothing to rename to", path);
-    } else {
-        /* From outside the tree, or the list has not come to it: what a directory holds comes as events of its own. */
-        refresh(path, is_directory, ALWAYS);
+    } else if (!refresh(path, is_directory, ALWAYS, 1) && !is_directory && directory >= 0) {
+        /* From outside the tree, or the list has not come to it: what a directory holds comes as events of its own. A file
+           that has moved on already has still replaced what stood there. */
+        throw_away(directory, name);
     }
     if (directory >= 0)
         close(directory);
@@ -556,6 +562,8 @@ static void handle(const asyncinotify_event *event)
     } else if (event->flags & ASYNCINOTIFY_EVENT_SYNC_BEGIN) {
         marking = 1;
         marks_count = 0;
+        for (size_t i = 0; i < recent_count; i++)
+            recent[i].named = 0;
     } else if (event->flags & ASYNCINOTIFY_EVENT_SYNC_END) {
         if (marking)
             sweep();
@@ -575,16 +583,17 @@ static void handle(const asyncinotify_event *event)
     } else if (event->mask & ASYNCINOTIFY_DELETE) {
         removed(path);
     } else {
-        if (event->mask & (ASYNCINOTIFY_CREATE | ASYNCINOTIFY_MOVED_TO))
-            forget_recent(path); /* of what it replaces */
+        if (event->mask & ASYNCINOTIFY_MOVED_TO ||
+            (event->mask & ASYNCINOTIFY_CREATE && !(event->flags & ASYNCINOTIFY_EVENT_SYNTHETIC)))
+            forget_recent(path); /* of what it replaces; a list may name what is known already */
         if (event->mask & ASYNCINOTIFY_CREATE)
             make_room(path, is_directory, 1);
         if (event->mask & ASYNCINOTIFY_MOVED_TO)
             moved_to(event, path);
         else if (event->mask & (ASYNCINOTIFY_CREATE | ASYNCINOTIFY_CLOSE_WRITE))
-            refresh(path, is_directory, event->flags & ASYNCINOTIFY_EVENT_SYNTHETIC ? IF_CHANGED : ALWAYS);
+            refresh(path, is_directory, event->flags & ASYNCINOTIFY_EVENT_SYNTHETIC ? IF_CHANGED : ALWAYS, 1);
         else if (event->mask & ASYNCINOTIFY_ATTRIB)
-            refresh(path, is_directory, NEVER);
+            refresh(path, is_directory, NEVER, 1);
         remember(path, is_directory, (event->mask & ASYNCINOTIFY_MODIFY) != 0);
     }
 }
