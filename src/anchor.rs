@@ -6,12 +6,12 @@ use crate::places::{NONE, PlaceId, PlaceRef};
 use crate::state::State;
 use crate::sys::Sys;
 use crate::sys::directory::{Access, Directory};
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 /// A tree's root, open for the length of a slice: below it, paths are right whatever happens above.
 pub(crate) struct Anchor {
     pub(crate) tree: u32,
-    pub(crate) root: Directory,
+    root: Directory,
     /// Directories just listed whose subdirectories come next, those of the last first.
     pub(crate) open: Vec<(PlaceRef, Directory)>,
     /// Watches were added by full path, which is right only if the root still has that path at the end.
@@ -184,16 +184,6 @@ impl State {
             wd = directory.watch(&self.inotify, exact)?;
         }
         Ok((directory, wd))
-    }
-
-    /// The full path of a place, to add a watch by.
-    pub(crate) fn full_path_of(&mut self, id: PlaceId) -> Option<CString> {
-        let mut anchor = self.anchor.take()?;
-        self.put_path_together(&mut anchor, id);
-        anchor.by_path = true;
-        let path = CString::from_vec_with_nul(anchor.path.clone());
-        self.anchor = Some(anchor);
-        path.ok()
     }
 
     /// The full path of a place, with a NUL at its end.

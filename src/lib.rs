@@ -14,7 +14,6 @@ mod error;
 mod exchange;
 mod follow;
 mod found;
-mod helper;
 mod identify;
 mod inotify;
 mod limbo;

@@ -11,12 +11,11 @@ use std::ops::Range;
 
 /// A directory that is being listed, or that is listed and waits for its siblings. What is in it is `State::listed[entries]`.
 pub(crate) struct Listing {
-    pub(crate) place: PlaceRef,
+    place: PlaceRef,
     pub(crate) tree: u32,
     pub(crate) wd: i32,
-    /// None if it is closed already.
-    pub(crate) directory: Option<Directory>,
-    pub(crate) entries: Range<usize>,
+    directory: Directory,
+    entries: Range<usize>,
 }
 
 /// With more than this to list, one is enough.
@@ -38,7 +37,7 @@ impl State {
             place,
             tree,
             wd,
-            directory: Some(directory),
+            directory,
             entries: at..at,
         });
     }
@@ -46,16 +45,10 @@ impl State {
     /// Lists a directory, in slices if it is large, and siblings with it if they are not.
     pub(crate) fn list_on(&mut self, pace: &Pace) -> Sys<()> {
         while let Some(listing) = self.listings.back_mut() {
-            let Some(directory) = &listing.directory else {
-                return self.finish_listings();
-            };
-            match directory.read(&mut self.listed) {
+            match listing.directory.read(&mut self.listed) {
                 // Deleted meanwhile: it was empty by then.
                 Ok(0) | Err(libc::ENOENT) => {
-                    match self.wants_help() {
-                        true => self.list_with_help(),
-                        false => self.list_siblings(),
-                    }
+                    self.list_siblings();
                     return self.finish_listings();
                 }
                 Ok(_) => listing.entries.end = self.listed.len(),
@@ -117,7 +110,7 @@ impl State {
     }
 
     /// Whether a directory may be listed together with others: nothing is known of it yet.
-    pub(crate) fn can_join(&self, id: PlaceId) -> bool {
+    fn can_join(&self, id: PlaceId) -> bool {
         let place = self.places.get(id);
         let is_new = place.wd == 0 && place.is(state::QUEUED) && !place.is(state::LISTING);
         is_new && !self.must_ask(id)
@@ -211,9 +204,7 @@ impl State {
         let tree = self.places.get(id).tree;
         self.places.get_mut(id).epoch = self.trees[tree].epoch;
         if identified.is_news {
-            if let Some(directory) = directory {
-                self.keep_open(id, directory, entries.clone());
-            }
+            self.keep_open(id, directory, entries.clone());
             let emission = self.found_before_watch(id, entries);
             self.emissions.push_back(emission);
         } else {

@@ -41,8 +41,6 @@ pub(crate) mod state {
     pub(crate) const LISTED: u16 = 256;
     /// It is one of the directories that are being listed.
     pub(crate) const LISTING: u16 = 512;
-    /// It could not be listed together with others.
-    pub(crate) const ALONE: u16 = 1024;
 }
 
 #[derive(Debug)]

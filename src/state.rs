@@ -66,8 +66,6 @@ pub(crate) struct State {
     /// By their positions.
     pub(crate) emissions: VecDeque<Emission>,
     pub(crate) anchor: Option<Anchor>,
-    /// Whether a second thread would run beside this one; None: not asked yet.
-    pub(crate) has_second_cpu: Option<bool>,
     /// Places to take away.
     pub(crate) doomed: Vec<PlaceId>,
     /// Places renamed since the kernel's queue was last empty.
@@ -162,7 +160,6 @@ impl State {
             listed: Vec::new(),
             emissions: VecDeque::new(),
             anchor: None,
-            has_second_cpu: None,
             doomed: Vec::new(),
             recent: Vec::new(),
             finished: Vec::new(),

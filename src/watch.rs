@@ -244,14 +244,6 @@ impl State {
         plain.first_place = first_place;
     }
 
-    /// Whether a descriptor is that of a plain watch that the kernel takes for ONESHOT.
-    pub(crate) fn is_oneshot(&self, wd: i32) -> bool {
-        match self.by_wd.get(&wd).map(Holder::by) {
-            Some(Held::Plain(index)) => self.plains[index].kernel_oneshot,
-            _ => false,
-        }
-    }
-
     /// The mask that makes the kernel leave ONESHOT to us, if this descriptor's plain watch made it the kernel's.
     pub(crate) fn mask_without_oneshot(&mut self, wd: i32, tree_mask: Mask) -> Option<Mask> {
         let Some(Held::Plain(index)) = self.by_wd.get(&wd).map(Holder::by) else {

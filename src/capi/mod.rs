@@ -2,8 +2,8 @@
 //!
 //! An instance watches files, directories and whole trees, and hands out events with full paths. It has one pollable file
 //! descriptor, `asyncinotify_fd()`, for poll(2), select(2), epoll(7), io_uring and every event loop built on them; or it
-//! waits by itself with `asyncinotify_sync_get()` and `asyncinotify_run()`. Nothing runs in the background: no thread
-//! outlives a call, there is no timer and no signal handler.
+//! waits by itself with `asyncinotify_sync_get()` and `asyncinotify_run()`. Nothing runs in the background: no thread, no
+//! timer, no signal handler.
 //!
 //! EXAMPLE
 //!

@@ -313,10 +313,8 @@ unsafe fn read_options(
 ///   -ENOSPC        fs.inotify.max_user_watches was reached before it returned; nothing is left behind
 ///   -ENOTDIR       the root is not a directory
 ///
-/// Blocks for the time it takes to read the tree, some 10 µs a directory; with BACKGROUND only for the root. A large tree is
-/// read by two threads where there are two CPUs: the second, with all signals blocked, is gone when this returns; with
-/// BACKGROUND, or in a process that may start none, there is none. Any thread; other threads may go on taking events
-/// meanwhile.
+/// Blocks for the time it takes to read the tree, some 10 µs a directory; with BACKGROUND only for the root. Any thread;
+/// other threads may go on taking events meanwhile.
 /// Python: RecursiveWatcher(path, mask), RecursiveInotify.add_recursive_watch()
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_add_recursive(
