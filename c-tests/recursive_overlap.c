@@ -303,3 +303,22 @@ TEST(a_tree_and_a_bind_mount_of_it_watched_as_trees_are_independent)
     expect(in, "CREATE m/x/g");
     finish(in);
 }
+
+TEST(a_plain_watch_in_a_tree_hears_only_what_it_asked_for_however_the_tree_is_scanned)
+{
+    asyncinotify *in = open_instance();
+    for (int i = 0; i < 4; i++) {
+        make_dirs("t/%d", i);
+        watch(in, text("t/%d", i), IN_DELETE_SELF);
+        for (int j = 0; j < 900; j++) /* so much that it is listed alone */
+            make_entry(text("t/%d/%0100d", i, j));
+    }
+    asyncinotify_watch id = tree(in, "t", IN_DELETE | IN_ACCESS);
+    struct log log = {0};
+    collect(in, &log);
+    for (size_t i = 0; i < log.count; i++)
+        CHECK_INT(log.events[i]->watch, id);
+    CHECK_INT(kernel_watches(in), 5);
+    log_clear(&log);
+    finish(in);
+}

@@ -3,8 +3,8 @@
  *
  * An instance watches files, directories and whole trees, and hands out events with full paths. It has one pollable file
  * descriptor, `asyncinotify_fd()`, for poll(2), select(2), epoll(7), io_uring and every event loop built on them; or it
- * waits by itself with `asyncinotify_sync_get()` and `asyncinotify_run()`. Nothing runs in the background: no thread
- * outlives a call, there is no timer and no signal handler.
+ * waits by itself with `asyncinotify_sync_get()` and `asyncinotify_run()`. Nothing runs in the background: no thread, no
+ * timer, no signal handler.
  *
  * EXAMPLE
  *
@@ -971,10 +971,8 @@ typedef int (*asyncinotify_directory_callback)(asyncinotify *self,
  *   -ENOSPC        fs.inotify.max_user_watches was reached before it returned; nothing is left behind
  *   -ENOTDIR       the root is not a directory
  *
- * Blocks for the time it takes to read the tree, some 10 µs a directory; with BACKGROUND only for the root. A large tree is
- * read by two threads where there are two CPUs: the second, with all signals blocked, is gone when this returns; with
- * BACKGROUND, or in a process that may start none, there is none. Any thread; other threads may go on taking events
- * meanwhile.
+ * Blocks for the time it takes to read the tree, some 10 µs a directory; with BACKGROUND only for the root. Any thread;
+ * other threads may go on taking events meanwhile.
  * Python: RecursiveWatcher(path, mask), RecursiveInotify.add_recursive_watch()
  */
 int asyncinotify_add_recursive(asyncinotify *self,

@@ -6,6 +6,7 @@ use crate::places::{NONE, PlaceId, PlaceRef};
 use crate::state::State;
 use crate::sys::Sys;
 use crate::sys::directory::{Access, Directory};
+use crate::watch::{Held, Holder};
 use std::ffi::CStr;
 
 /// A tree's root, open for the length of a slice: below it, paths are right whatever happens above.
@@ -86,36 +87,69 @@ impl State {
     }
 
     /// A directory of a tree as an anchor, if it is where it should be.
-    pub(crate) fn open_anchor_of(&mut self, id: PlaceId) -> Option<Directory> {
+    pub(crate) fn open_anchor_of(&mut self, id: PlaceId) -> Sys<Directory> {
         let index = self.places.get(id).tree;
-        if self.places.top(id) != self.trees[index].root || self.reach(index).is_err() {
-            return None;
+        if self.places.top(id) != self.trees[index].root {
+            return Err(libc::ENOENT);
         }
+        self.reach(index)?;
         let mut path = Vec::new();
         self.places.append_path(id, &mut path);
-        let root = &self.anchor.as_ref()?.root;
-        Directory::open(
-            Some(root),
-            path.strip_prefix(b"/").unwrap_or(&path),
-            Access::Anchor,
-            false,
-        )
-        .ok()
+        let path = path.strip_prefix(b"/").unwrap_or(&path);
+        let open = |state: &State| match &state.anchor {
+            Some(anchor) => Directory::open(Some(&anchor.root), path, Access::Anchor, false),
+            None => Err(libc::ENOENT),
+        };
+        match open(self) {
+            Err(libc::EMFILE | libc::ENFILE) => {
+                self.spare_descriptors();
+                open(self)
+            }
+            opened => opened,
+        }
     }
 
-    /// Whether the disk has, at the path of a place, the directory with this descriptor.
-    pub(crate) fn is_still_at(&mut self, id: PlaceId, wd: i32) -> bool {
+    /// Closes what is open only to be quicker.
+    fn spare_descriptors(&mut self) {
+        if let Some(anchor) = &mut self.anchor {
+            anchor.open.clear();
+        }
+        for listing in &mut self.listings {
+            listing.directory = None;
+        }
+    }
+
+    /// Whether the disk has, at the path of a place, the directory with this descriptor; as far as it can be told.
+    pub(crate) fn is_still_at(&mut self, id: PlaceId, wd: i32) -> Sys<bool> {
         let index = self.places.get(id).tree;
-        let Some(directory) = self.open_anchor_of(id) else {
-            return false;
+        let directory = match self.open_anchor_of(id) {
+            Err(errno @ (libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => return Err(errno),
+            Err(_) => return Ok(false),
+            Ok(directory) => directory,
         };
         let mask = self.trees[index].kernel_mask(false);
-        match directory.watch(&self.inotify, mask) {
-            Ok(found) => {
-                self.abandon(found);
-                found == wd
-            }
-            Err(_) => false,
+        let Ok(found) = directory.watch(&self.inotify, mask) else {
+            return Ok(false);
+        };
+        self.share_with_plain(&directory, found, mask)?;
+        self.abandon(found);
+        Ok(found == wd)
+    }
+
+    /// A watch was added for a tree. A plain watch that has it too goes on hearing only what it asked for.
+    pub(crate) fn share_with_plain(
+        &mut self,
+        directory: &Directory,
+        wd: i32,
+        mask: Mask,
+    ) -> Sys<i32> {
+        let Some(Held::Plain(index)) = self.by_wd.get(&wd).map(Holder::by) else {
+            return Ok(wd);
+        };
+        self.filter_plain(index);
+        match self.mask_without_oneshot(wd, mask) {
+            Some(exact) => directory.watch(&self.inotify, exact),
+            None => Ok(wd),
         }
     }
 
@@ -130,16 +164,20 @@ impl State {
     }
 
     pub(crate) fn open_and_watch(&mut self, id: PlaceId) -> Sys<(Directory, i32)> {
+        match self.try_open_and_watch(id) {
+            Err(libc::EMFILE | libc::ENFILE) => {
+                self.spare_descriptors();
+                self.try_open_and_watch(id)
+            }
+            opened => opened,
+        }
+    }
+
+    fn try_open_and_watch(&mut self, id: PlaceId) -> Sys<(Directory, i32)> {
         let Some(mut anchor) = self.anchor.take() else {
             return Err(libc::ENOENT);
         };
-        let mut opened = self.open_and_watch_from(&mut anchor, id);
-        if let Err(libc::EMFILE | libc::ENFILE) = opened
-            && !anchor.open.is_empty()
-        {
-            anchor.open.clear();
-            opened = self.open_and_watch_from(&mut anchor, id);
-        }
+        let opened = self.open_and_watch_from(&mut anchor, id);
         self.anchor = Some(anchor);
         opened
     }
@@ -173,16 +211,14 @@ impl State {
         }
         let mask = tree.kernel_mask(is_root);
         let short = path.len() < libc::PATH_MAX as usize && path.len() > 1;
-        let mut wd = match CStr::from_bytes_with_nul(path) {
+        let wd = match CStr::from_bytes_with_nul(path) {
             Ok(path) if short => {
                 anchor.by_path = true;
                 self.inotify.add(path, mask)?
             }
             _ => directory.watch(&self.inotify, mask)?,
         };
-        if let Some(exact) = self.mask_without_oneshot(wd, mask) {
-            wd = directory.watch(&self.inotify, exact)?;
-        }
+        let wd = self.share_with_plain(&directory, wd, mask)?;
         Ok((directory, wd))
     }
 

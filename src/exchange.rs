@@ -291,10 +291,10 @@ impl State {
 
     /// Whether a name is in a directory; None if the directory is not where it should be.
     fn look_for(&mut self, parent: PlaceId, wd: i32, name: &[u8]) -> Option<bool> {
-        if !self.is_still_at(parent, wd) {
+        if self.is_still_at(parent, wd) != Ok(true) {
             return None;
         }
-        let directory = self.open_anchor_of(parent)?;
+        let directory = self.open_anchor_of(parent).ok()?;
         let opened = Directory::open(Some(&directory), name, Access::Anchor, false);
         Some(!matches!(opened, Err(libc::ENOENT)))
     }

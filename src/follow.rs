@@ -420,7 +420,7 @@ impl State {
             None => {
                 self.by_wd.remove(&wd);
                 // It fails where the directory is gone already.
-                let _ = self.inotify.rm(wd);
+                let _ = self.rm_from_kernel(wd);
             }
         }
     }

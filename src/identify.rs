@@ -71,7 +71,7 @@ impl State {
                 false
             } else if self.places.get(top).is(state::LIMBO) {
                 self.takes_doubts_away(top)
-            } else if self.is_still_at(other, wd) {
+            } else if self.is_still_at(other, wd).unwrap_or(true) {
                 // One directory at two places of the tree: a bind mount.
                 continue;
             } else {

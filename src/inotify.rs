@@ -13,8 +13,8 @@ use crate::watch_id::WatchId;
 use std::ffi::{CStr, CString};
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// One read of 64 KiB: larger ones are no quicker.
@@ -48,6 +48,8 @@ pub struct Inotify {
     process: u32,
     settings: Mutex<Settings>,
     state: Mutex<State>,
+    /// How many threads wait for `state`.
+    waiting: AtomicU32,
     /// A filter has said something.
     answered: Condvar,
     pub(crate) reader: OwnerLock<Reader>,
@@ -90,6 +92,7 @@ impl Inotify {
                 sync_timeout: SyncTimeout::Disabled,
             }),
             state: Mutex::new(State::new(Arc::clone(&fd), DEFAULT_CACHE_SIZE)),
+            waiting: AtomicU32::new(0),
             answered: Condvar::new(),
             reader: OwnerLock::new(Reader::default()),
             fd,
@@ -207,7 +210,27 @@ impl Inotify {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                let state = self.state.lock();
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                state.unwrap_or_else(PoisonError::into_inner)
+            }
+        }
+    }
+
+    /// Lets threads that wait for the mutex have it: it is not fair, and whoever works in slices would keep it.
+    fn let_others(&self) {
+        const A_WHILE: Duration = Duration::from_micros(50);
+        for _ in 0..20 {
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            std::thread::sleep(A_WHILE);
+        }
     }
 
     /// Runs `f` with the state locked. What it leaves to do makes the pollable fd readable.
@@ -430,6 +453,7 @@ impl Inotify {
                 Some(Filled::Ask(question)) => self.answer(question)?,
                 Some(Filled::Done) => self.wait_for_answer(id),
             }
+            self.let_others();
         }
     }
 

@@ -121,12 +121,20 @@ impl State {
         for tree in uncertain {
             self.begin_sync(tree);
         }
-        for index in 0..self.limbo.len() {
-            let parent = self.places.resolve(self.limbo[index].parent);
-            if let Some(directory) = parent.and_then(|parent| self.open_anchor_of(parent)) {
+        // Reaching another tree may begin a repair, which drops what waits here.
+        let waiting: Vec<(PlaceId, PlaceRef)> = self
+            .limbo
+            .iter()
+            .map(|limbo| (limbo.place, limbo.parent))
+            .collect();
+        for (place, parent) in waiting {
+            let parent = self.places.resolve(parent);
+            if let Some(Ok(directory)) = parent.map(|parent| self.open_anchor_of(parent)) {
                 directory.wait_for_renames();
             }
-            self.limbo[index].settled = true;
+            if let Some(limbo) = self.limbo.iter_mut().find(|limbo| limbo.place == place) {
+                limbo.settled = true;
+            }
         }
         self.drain()
     }

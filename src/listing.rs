@@ -14,7 +14,8 @@ pub(crate) struct Listing {
     place: PlaceRef,
     pub(crate) tree: u32,
     pub(crate) wd: i32,
-    directory: Directory,
+    /// None once it is listed, if descriptors are short.
+    pub(crate) directory: Option<Directory>,
     entries: Range<usize>,
 }
 
@@ -37,7 +38,7 @@ impl State {
             place,
             tree,
             wd,
-            directory,
+            directory: Some(directory),
             entries: at..at,
         });
     }
@@ -45,7 +46,11 @@ impl State {
     /// Lists a directory, in slices if it is large, and siblings with it if they are not.
     pub(crate) fn list_on(&mut self, pace: &Pace) -> Sys<()> {
         while let Some(listing) = self.listings.back_mut() {
-            match listing.directory.read(&mut self.listed) {
+            let Some(directory) = &listing.directory else {
+                self.give_up_listing();
+                return Ok(());
+            };
+            match directory.read(&mut self.listed) {
                 // Deleted meanwhile: it was empty by then.
                 Ok(0) | Err(libc::ENOENT) => {
                     self.list_siblings();
@@ -204,7 +209,9 @@ impl State {
         let tree = self.places.get(id).tree;
         self.places.get_mut(id).epoch = self.trees[tree].epoch;
         if identified.is_news {
-            self.keep_open(id, directory, entries.clone());
+            if let Some(directory) = directory {
+                self.keep_open(id, directory, entries.clone());
+            }
             let emission = self.found_before_watch(id, entries);
             self.emissions.push_back(emission);
         } else {
@@ -232,6 +239,14 @@ impl State {
         {
             anchor.open.push((reference, directory));
         }
+    }
+
+    /// Removes a kernel watch. A directory that is being listed begins again: what it was listed with is void.
+    pub(crate) fn rm_from_kernel(&mut self, wd: i32) -> Sys<()> {
+        if self.is_being_listed(wd) {
+            self.give_up_listing();
+        }
+        self.inotify.rm(wd)
     }
 
     /// Removes a watch that was added for a scan that came to nothing, unless others hold it.

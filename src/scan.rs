@@ -238,8 +238,8 @@ impl State {
             let above: Vec<PlaceId> = self.places.above(id).collect();
             for place in above.into_iter().rev() {
                 match self.open_anchor_of(place) {
-                    Some(directory) => directory.wait_for_renames(),
-                    None => break,
+                    Ok(directory) => directory.wait_for_renames(),
+                    Err(_) => break,
                 }
             }
             self.drain()?;

@@ -186,10 +186,8 @@ impl State {
     /// The root is watched before anything else, also where the rest is left to the background.
     fn watch_root(&mut self, index: u32, root: &Directory) -> Sys<()> {
         let mask = self.trees[index].kernel_mask(true);
-        let mut wd = root.watch(&self.inotify, mask)?;
-        if let Some(exact) = self.mask_without_oneshot(wd, mask) {
-            wd = root.watch(&self.inotify, exact)?;
-        }
+        let wd = root.watch(&self.inotify, mask)?;
+        let wd = self.share_with_plain(root, wd, mask)?;
         let place = self.trees[index].root;
         self.hold(place, wd);
         Ok(())
@@ -285,7 +283,7 @@ impl State {
             .collect();
         for chunk in wds.chunks(FETCH) {
             for &wd in chunk {
-                let _ = self.inotify.rm(wd);
+                let _ = self.rm_from_kernel(wd);
             }
             self.drain()?;
         }

@@ -237,11 +237,18 @@ impl State {
         id
     }
 
+    /// The kernel is asked for more than this watch wants to hear.
+    pub(crate) fn filter_plain(&mut self, index: u32) {
+        if !self.plains[index].filtered {
+            self.plains[index].filtered = true;
+            self.shape_changed();
+        }
+    }
+
     /// A tree shares the descriptor from now on.
     pub(crate) fn share_plain(&mut self, index: u32, first_place: PlaceId) {
-        let plain = &mut self.plains[index];
-        plain.filtered = true;
-        plain.first_place = first_place;
+        self.filter_plain(index);
+        self.plains[index].first_place = first_place;
     }
 
     /// The mask that makes the kernel leave ONESHOT to us, if this descriptor's plain watch made it the kernel's.
@@ -275,7 +282,7 @@ impl State {
         self.plains[index].active = false;
         if first_place == NONE {
             // The kernel queues the IGNORED, behind all that was queued before.
-            return self.inotify.rm(wd).map_err(|_| ended_watch(id));
+            return self.rm_from_kernel(wd).map_err(|_| ended_watch(id));
         }
         // A tree goes on with the descriptor: the end is told at the same position in the stream.
         self.endings.push_back((self.backlog.tail(), id));
@@ -293,7 +300,7 @@ impl State {
                 self.end_plain(index);
                 if first_place == NONE {
                     // The tree has left meanwhile.
-                    let _ = self.inotify.rm(wd);
+                    let _ = self.rm_from_kernel(wd);
                     self.by_wd.remove(&wd);
                 } else {
                     self.by_wd.insert(wd, Held::Place(first_place).into());
@@ -396,7 +403,7 @@ impl State {
             return;
         }
         if !kernel_oneshot {
-            let _ = self.inotify.rm(wd);
+            let _ = self.rm_from_kernel(wd);
         }
         self.by_wd.insert(wd, Held::Spent.into());
     }
