@@ -128,7 +128,7 @@ TEST(two_trees_that_overlap_hear_each_its_own)
               "SYNTHETIC CREATE|ISDIR t/a/new/deep");
     CHECK_DIRECTORIES(in, outer, "t");
     CHECK_DIRECTORIES(in, inner, "t/a");
-    CHECK_INT(kernel_watches(in), 5);
+    CHECK_INT(kernel_watches(in), 6);
     log_clear(&log);
     finish(in);
 }
@@ -307,10 +307,10 @@ TEST(a_tree_and_a_bind_mount_of_it_watched_as_trees_are_independent)
 TEST(a_plain_watch_in_a_tree_hears_only_what_it_asked_for_however_the_tree_is_scanned)
 {
     asyncinotify *in = open_instance();
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         make_dirs("t/%d", i);
         watch(in, text("t/%d", i), IN_DELETE_SELF);
-        for (int j = 0; j < 900; j++) /* so much that it is listed alone */
+        for (int j = 0; j < 900 && i % 2; j++) /* so much that it can't be listed together with a small one */
             make_entry(text("t/%d/%0100d", i, j));
     }
     asyncinotify_watch id = tree(in, "t", IN_DELETE | IN_ACCESS);
@@ -318,7 +318,7 @@ TEST(a_plain_watch_in_a_tree_hears_only_what_it_asked_for_however_the_tree_is_sc
     collect(in, &log);
     for (size_t i = 0; i < log.count; i++)
         CHECK_INT(log.events[i]->watch, id);
-    CHECK_INT(kernel_watches(in), 5);
+    CHECK_INT(kernel_watches(in), 6);
     log_clear(&log);
     finish(in);
 }

@@ -173,7 +173,14 @@ impl State {
         self.drain()?;
         let mut void = false;
         while let Some(listing) = self.listings.pop_front() {
-            void |= self.finish_listing(listing, void)?;
+            let place = listing.place;
+            match self.finish_listing(listing, void) {
+                Ok(rearranged) => void |= rearranged,
+                Err(errno) => {
+                    self.scans.push(place);
+                    return Err(errno);
+                }
+            }
         }
         let emissions = self.emissions.make_contiguous();
         emissions.sort_by_key(|emission| emission.position);
