@@ -26,6 +26,14 @@ static void prepare_overflow(void)
     make_file("t/stays/f");
 }
 
+/* The noise is not the tree's. */
+static void apply_tree(struct replica *replica, const struct log *log, asyncinotify_watch id)
+{
+    for (size_t i = 0; i < log->count; i++)
+        if (log->events[i]->watch == id || log->events[i]->watch == 0)
+            replica_apply(replica, log->events[i]);
+}
+
 TEST(after_an_overflow_the_tree_is_repaired_and_SYNC_END_says_so)
 {
     asyncinotify *in = open_instance();
@@ -74,9 +82,7 @@ TEST(after_an_overflow_a_tree_with_LIST_EXISTING_is_listed_again)
     CHECK_INT(log_count(&log, IN_Q_OVERFLOW, 0, NULL), 1);
     CHECK_INT(log_count(&log, 0, ASYNCINOTIFY_EVENT_SYNC_BEGIN, "t"), 1);
     CHECK_INT(log_count(&log, 0, ASYNCINOTIFY_EVENT_SYNC_END, "t"), 1);
-    for (size_t i = 0; i < log.count; i++) /* the noise is not the tree's */
-        if (log.events[i]->watch == id || log.events[i]->watch == 0)
-            replica_apply(replica, log.events[i]);
+    apply_tree(replica, &log, id);
     CHECK_REPLICA(replica);
     CHECK_DIRECTORIES(in, id, "t");
     make_file("t/again/fresh/5");
@@ -119,9 +125,7 @@ TEST(a_name_that_changes_its_kind_after_an_overflow_is_listed_as_what_it_was)
     CHECK_INT(log_count(&log, IN_CREATE | IN_ISDIR, ASYNCINOTIFY_EVENT_SYNTHETIC, three), 1);
     CHECK_INT(log_count(&log, IN_CREATE, ASYNCINOTIFY_EVENT_SYNTHETIC, four), 1);
     CHECK_INT(log_count(&log, IN_CREATE | IN_ISDIR, ASYNCINOTIFY_EVENT_SYNTHETIC, four), 0);
-    for (size_t i = 0; i < log.count; i++)
-        if (log.events[i]->watch == id || log.events[i]->watch == 0)
-            replica_apply(replica, log.events[i]);
+    apply_tree(replica, &log, id);
     CHECK_REPLICA(replica);
     CHECK_DIRECTORIES(in, id, "t");
     log_clear(&log);
@@ -168,9 +172,7 @@ TEST(overflow_after_overflow_is_survived)
         for (int i = 0; i < 16000 && round == 1; i++) /* the repair may not have begun or ended yet */
             take(in);
         collect(in, &log);
-        for (size_t i = 0; i < log.count; i++)
-            if (log.events[i]->watch == id || log.events[i]->watch == 0)
-                replica_apply(replica, log.events[i]);
+        apply_tree(replica, &log, id);
         log_clear(&log);
         CHECK_REPLICA(replica);
         CHECK_DIRECTORIES(in, id, "t");
@@ -197,9 +199,7 @@ TEST(an_overflow_while_a_scan_is_under_way_is_survived)
     remove_all("t/9");
     struct log log = {0};
     collect(in, &log);
-    for (size_t i = 0; i < log.count; i++)
-        if (log.events[i]->watch == id || log.events[i]->watch == 0)
-            replica_apply(replica, log.events[i]);
+    apply_tree(replica, &log, id);
     CHECK_REPLICA(replica);
     CHECK_DIRECTORIES(in, id, "t");
     log_clear(&log);
