@@ -128,7 +128,7 @@ TEST(two_trees_that_overlap_hear_each_its_own)
               "SYNTHETIC CREATE|ISDIR t/a/new/deep");
     CHECK_DIRECTORIES(in, outer, "t");
     CHECK_DIRECTORIES(in, inner, "t/a");
-    CHECK_INT(kernel_watches(in), 6);
+    CHECK_INT(kernel_watches(in), 5);
     log_clear(&log);
     finish(in);
 }
