@@ -211,12 +211,11 @@ impl State {
         }
         let mask = tree.kernel_mask(is_root);
         let short = path.len() < libc::PATH_MAX as usize && path.len() > 1;
-        let wd = match CStr::from_bytes_with_nul(path) {
-            Ok(path) if short => {
-                anchor.by_path = true;
-                self.inotify.add(path, mask)?
-            }
-            _ => directory.watch(&self.inotify, mask)?,
+        let wd = if short {
+            anchor.by_path = true;
+            self.inotify.add_terminated(path, mask)?
+        } else {
+            directory.watch(&self.inotify, mask)?
         };
         let wd = self.share_with_plain(&directory, wd, mask)?;
         Ok((directory, wd))

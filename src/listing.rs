@@ -6,7 +6,7 @@ use crate::mask::Mask;
 use crate::places::{NONE, PlaceId, PlaceRef, state};
 use crate::state::{Pace, State};
 use crate::sys::Sys;
-use crate::sys::directory::{Directory, Kind, entries};
+use crate::sys::directory::Directory;
 use std::ops::Range;
 
 /// A directory that is being listed, or that is listed and waits for its siblings. What is in it is `State::listed[entries]`.
@@ -17,6 +17,7 @@ pub(crate) struct Listing {
     /// None once it is listed, if descriptors are short.
     pub(crate) directory: Option<Directory>,
     entries: Range<usize>,
+    has_directories: bool,
 }
 
 /// With more than this to list, one is enough.
@@ -40,6 +41,7 @@ impl State {
             wd,
             directory: Some(directory),
             entries: at..at,
+            has_directories: false,
         });
     }
 
@@ -51,12 +53,15 @@ impl State {
                 return Ok(());
             };
             match directory.read(&mut self.listed) {
+                Ok(chunk) if chunk.len > 0 => {
+                    listing.entries.end = self.listed.len();
+                    listing.has_directories |= chunk.has_directories;
+                }
                 // Deleted meanwhile: it was empty by then.
-                Ok(0) | Err(libc::ENOENT) => {
+                Ok(_) | Err(libc::ENOENT) => {
                     self.list_siblings();
                     return self.finish_listings();
                 }
-                Ok(_) => listing.entries.end = self.listed.len(),
                 Err(errno) => {
                     let (place, wd) = (listing.place, listing.wd);
                     self.listings.pop_back();
@@ -126,17 +131,19 @@ impl State {
             return false;
         };
         let start = self.listed.len();
+        let mut has_directories = false;
         while self.listed.len() - start <= LARGE {
             match directory.read(&mut self.listed) {
-                Ok(0) | Err(libc::ENOENT) => {
+                Ok(chunk) if chunk.len > 0 => has_directories |= chunk.has_directories,
+                Ok(_) | Err(libc::ENOENT) => {
                     let entries = start..self.listed.len();
                     self.begin_listing(reference, tree, directory, wd);
                     if let Some(listing) = self.listings.back_mut() {
                         listing.entries = entries;
+                        listing.has_directories = has_directories;
                     }
                     return true;
                 }
-                Ok(_) => {}
                 Err(_) => break,
             }
         }
@@ -194,6 +201,7 @@ impl State {
             wd,
             directory,
             entries,
+            has_directories,
             ..
         } = listing;
         let place = self.places.resolve(reference);
@@ -216,8 +224,8 @@ impl State {
         let tree = self.places.get(id).tree;
         self.places.get_mut(id).epoch = self.trees[tree].epoch;
         if identified.is_news {
-            if let Some(directory) = directory {
-                self.keep_open(id, directory, entries.clone());
+            if let Some(directory) = directory.filter(|_| has_directories) {
+                self.keep_open(id, directory);
             }
             let emission = self.found_before_watch(id, entries);
             self.emissions.push_back(emission);
@@ -228,15 +236,9 @@ impl State {
     }
 
     /// Subdirectories are scanned next, and opened from here.
-    fn keep_open(&mut self, id: PlaceId, directory: Directory, listed: Range<usize>) {
+    fn keep_open(&mut self, id: PlaceId, directory: Directory) {
         /// More are opened from the root.
         const OPEN: usize = 64;
-        /// Where so many entries are, a subdirectory may be among them.
-        const MANY: usize = 64;
-        let mut first = entries(&self.listed[listed]).take(MANY).enumerate();
-        if !first.any(|(at, entry)| entry.kind == Kind::Directory || at + 1 == MANY) {
-            return;
-        }
         let reference = self.places.reference(id);
         let tree = self.places.get(id).tree;
         if let Some(anchor) = self

@@ -97,8 +97,8 @@ impl Directory {
         }
     }
 
-    /// Appends a chunk of raw directory entries to `buffer`; 0 at the end.
-    pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> Sys<usize> {
+    /// Appends a chunk of raw directory entries to `buffer`; none at the end.
+    pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> Sys<Chunk> {
         const CHUNK: usize = 32 * 1024;
         buffer.try_reserve(CHUNK).map_err(|_| libc::ENOMEM)?;
         let spare = &mut buffer.spare_capacity_mut()[..CHUNK];
@@ -117,13 +117,16 @@ impl Directory {
         let start = buffer.len();
         // SAFETY: the kernel has filled `n` bytes behind the old length.
         unsafe { buffer.set_len(start + n as usize) };
-        self.fill_in_kinds(&mut buffer[start..]);
-        Ok(n as usize)
+        Ok(Chunk {
+            len: n as usize,
+            has_directories: self.fill_in_kinds(&mut buffer[start..]),
+        })
     }
 
-    /// Some filesystems keep the kinds of their entries to themselves: asks for each.
-    fn fill_in_kinds(&self, raw: &mut [u8]) {
+    /// Some filesystems keep the kinds of their entries to themselves: asks for each. Whether directories are among them.
+    fn fill_in_kinds(&self, raw: &mut [u8]) -> bool {
         let mut at = 0;
+        let mut directories = 0;
         while let Some(entry) = raw.get_mut(at..).filter(|rest| rest.len() > NAME) {
             let length = usize::from(u16::from_ne_bytes([entry[RECLEN], entry[RECLEN + 1]]));
             if entry[TYPE] == libc::DT_UNKNOWN
@@ -135,8 +138,10 @@ impl Directory {
                     _ => libc::DT_FIFO,
                 };
             }
+            directories += usize::from(entry[TYPE] == libc::DT_DIR && !is_dot(&entry[NAME..]));
             at += length;
         }
+        directories > 0
     }
 
     /// What `name` in this directory is, by fstatat(2).
@@ -231,6 +236,17 @@ const RECLEN: usize = 16;
 const TYPE: usize = 18;
 const NAME: usize = 19;
 
+/// What was read of a directory at one go.
+pub(crate) struct Chunk {
+    pub(crate) len: usize,
+    /// Whether there are subdirectories among it.
+    pub(crate) has_directories: bool,
+}
+
+fn is_dot(name: &[u8]) -> bool {
+    matches!(name, [b'.', 0, ..] | [b'.', b'.', 0, ..])
+}
+
 /// One entry of a listing, and the offset of the next.
 pub(crate) struct Entry<'a> {
     /// With the NUL and padding.
@@ -255,7 +271,7 @@ pub(crate) fn entries(raw: &[u8]) -> impl Iterator<Item = Entry<'_>> {
             let entry = rest.get(..length)?;
             next += length;
             let name = entry.get(NAME..)?;
-            if let [b'.', 0, ..] | [b'.', b'.', 0, ..] = name {
+            if is_dot(name) {
                 continue;
             }
             let kind = match entry[TYPE] {
@@ -292,7 +308,7 @@ mod tests {
         )
         .unwrap();
         let mut raw = Vec::new();
-        while directory.read(&mut raw).unwrap() > 0 {}
+        while directory.read(&mut raw).unwrap().len > 0 {}
         let names: Vec<_> = entries(&raw)
             .map(|e| (e.name().to_bytes(), e.kind))
             .collect();

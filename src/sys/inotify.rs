@@ -37,6 +37,16 @@ impl InotifyFd {
         check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask.bits()) })
     }
 
+    /// The same with a path of which is only known that a NUL is at its end: looking through all of it takes its time.
+    pub(crate) fn add_terminated(&self, path: &[u8], mask: Mask) -> Sys<i32> {
+        if path.last() != Some(&0) {
+            return Err(libc::EINVAL);
+        }
+        let path = path.as_ptr().cast();
+        // SAFETY: there is a NUL in `path`, which lives over the call.
+        check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path, mask.bits()) })
+    }
+
     pub(crate) fn rm(&self, wd: i32) -> Sys<()> {
         // SAFETY: inotify_rm_watch takes no pointers.
         check(unsafe { libc::inotify_rm_watch(self.fd.as_raw_fd(), wd) }).map(|_| ())
