@@ -296,6 +296,8 @@ impl State {
         }
         let directory = self.open_anchor_of(parent).ok()?;
         let opened = Directory::open(Some(&directory), name, Access::Anchor, false);
+        // What was seen before its event was queued is told of when this returns.
+        directory.wait_for_renames();
         Some(!matches!(opened, Err(libc::ENOENT)))
     }
 

@@ -62,7 +62,10 @@ impl State {
             self.forget_wd(event.wd);
         }
         if event.mask & Mask::MOVED_TO.bits() != 0 {
-            self.moves.forget(event.cookie);
+            // It may be held until it is known where its directory is.
+            if self.limbo.is_empty() {
+                self.moves.forget(event.cookie);
+            }
             if !self.trees.is_empty() {
                 self.arrivals.note(event, self.over_unwatched);
             }

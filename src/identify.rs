@@ -76,6 +76,7 @@ impl State {
                 continue;
             } else {
                 // With no event that takes it away, something else has its name, and was taken for it.
+                self.wait_for_renames_above(other);
                 self.drain()?;
                 self.is_clean(other)
             };

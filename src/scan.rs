@@ -235,13 +235,7 @@ impl State {
     fn confirm_gone(&mut self, id: PlaceId) -> Sys<()> {
         self.drain()?;
         if self.backlog.is_empty() {
-            let above: Vec<PlaceId> = self.places.above(id).collect();
-            for place in above.into_iter().rev() {
-                match self.open_anchor_of(place) {
-                    Ok(directory) => directory.wait_for_renames(),
-                    Err(_) => break,
-                }
-            }
+            self.wait_for_renames_above(id);
             self.drain()?;
         }
         if !self.backlog.is_empty() {
@@ -252,6 +246,17 @@ impl State {
             self.doom(id);
         }
         Ok(())
+    }
+
+    /// All renames and removals of a place, or of one above it, that can be seen on the disk are queued when this returns.
+    pub(crate) fn wait_for_renames_above(&mut self, id: PlaceId) {
+        let above: Vec<PlaceId> = self.places.above(id).collect();
+        for place in above.into_iter().rev() {
+            match self.open_anchor_of(place) {
+                Ok(directory) => directory.wait_for_renames(),
+                Err(_) => break,
+            }
+        }
     }
 
     pub(crate) fn scan_failed(&mut self, id: PlaceId, errno: i32) {
