@@ -186,7 +186,7 @@ impl State {
     }
 
     /// Whether a repair of the tree is under way that has not come to this place yet.
-    fn is_stale(&self, id: PlaceId) -> bool {
+    pub(crate) fn is_stale(&self, id: PlaceId) -> bool {
         let place = self.places.get(id);
         place.epoch != self.trees[place.tree].epoch
     }

@@ -155,9 +155,8 @@ impl State {
             Some(child) => child,
             None => self.new_place(parent, name),
         };
-        let epoch = self.trees[self.places.get(parent).tree].epoch;
         // One known before the queue overflowed may be another by now.
-        if known.is_none() || self.places.get(child).epoch != epoch {
+        if known.is_none() || self.is_stale(child) {
             self.queue_scan(child, how);
         }
     }

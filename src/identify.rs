@@ -38,7 +38,7 @@ impl State {
         let place = self.places.get(id);
         let tree = place.tree;
         if place.wd == wd {
-            let verified = place.is(state::VERIFY) && place.epoch == self.trees[tree].epoch;
+            let verified = place.is(state::VERIFY) && !self.is_stale(id);
             self.places.get_mut(id).unset(state::VERIFY);
             return Ok(Some(Identified {
                 is_news: !verified,
@@ -62,7 +62,7 @@ impl State {
         for other in others {
             let top = self.places.top(other);
             let doomed = self.places.get(top).is(state::DOOMED);
-            if !doomed && self.places.get(other).epoch != self.trees[tree].epoch {
+            if !doomed && self.is_stale(other) {
                 // Not found again yet since the queue overflowed: here it is, with all below as little known as itself.
                 let place = self.take_over(identified.place, other);
                 return Ok(Some(Identified::rearranged(place)));
