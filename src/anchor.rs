@@ -128,10 +128,10 @@ impl State {
             Ok(directory) => directory,
         };
         let mask = self.trees[index].kernel_mask(false);
-        let Ok(found) = directory.watch(&self.inotify, mask) else {
+        let Ok(found) = directory.watch(&self.inotify, &self.absolute_path_of(id), mask) else {
             return Ok(false);
         };
-        self.share_with_plain(&directory, found, mask)?;
+        self.share_with_plain(&directory, id, found, mask)?;
         self.abandon(found);
         Ok(found == wd)
     }
@@ -140,6 +140,7 @@ impl State {
     pub(crate) fn share_with_plain(
         &mut self,
         directory: &Directory,
+        id: PlaceId,
         wd: i32,
         mask: Mask,
     ) -> Sys<i32> {
@@ -148,7 +149,7 @@ impl State {
         };
         self.filter_plain(index);
         match self.mask_without_oneshot(wd, mask) {
-            Some(exact) => directory.watch(&self.inotify, exact),
+            Some(exact) => directory.watch(&self.inotify, &self.absolute_path_of(id), exact),
             None => Ok(wd),
         }
     }
@@ -160,6 +161,17 @@ impl State {
             path.pop();
         }
         self.places.append_path(id, &mut path);
+        path
+    }
+
+    /// The full path of a place for the kernel, with a NUL at its end.
+    pub(crate) fn absolute_path_of(&self, id: PlaceId) -> Vec<u8> {
+        let mut path = self.trees[self.places.get(id).tree].absolute_stem().to_vec();
+        self.places.append_path(id, &mut path);
+        if path.is_empty() {
+            path.push(b'/');
+        }
+        path.push(0);
         path
     }
 
@@ -215,9 +227,9 @@ impl State {
             anchor.by_path = true;
             self.inotify.add_terminated(path, mask)?
         } else {
-            directory.watch(&self.inotify, mask)?
+            directory.watch(&self.inotify, path, mask)?
         };
-        let wd = self.share_with_plain(&directory, wd, mask)?;
+        let wd = self.share_with_plain(&directory, id, wd, mask)?;
         Ok((directory, wd))
     }
 

@@ -15,7 +15,8 @@ use crate::mask::{EventFlags, Mask};
 use crate::places::{NONE, PlaceId, PlaceRef, state};
 use crate::state::State;
 use crate::sys::Sys;
-use crate::sys::directory::{Access, Directory, Kind};
+use crate::sys::directory::{Access, Directory};
+use crate::sys::dirent::Kind;
 use crate::watch_id::WatchId;
 use std::collections::VecDeque;
 
@@ -297,7 +298,7 @@ impl State {
         let directory = self.open_anchor_of(parent).ok()?;
         let opened = Directory::open(Some(&directory), name, Access::Anchor, false);
         // What was seen before its event was queued is told of when this returns.
-        directory.wait_for_renames();
+        let _ = directory.wait_for_renames();
         Some(!matches!(opened, Err(libc::ENOENT)))
     }
 

@@ -6,7 +6,7 @@ use crate::listing::LARGE;
 use crate::mask::{EventFlags, Mask};
 use crate::places::{PlaceId, PlaceRef, state};
 use crate::state::State;
-use crate::sys::directory::{Kind, entries};
+use crate::sys::dirent::{Kind, entries};
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::ops::Range;

@@ -15,6 +15,7 @@ mod exchange;
 mod follow;
 mod found;
 mod identify;
+#[cfg(not(simulation))]
 mod inotify;
 mod limbo;
 mod listing;
@@ -23,20 +24,26 @@ mod moves;
 mod places;
 mod scan;
 mod shortcut;
+#[cfg(simulation)]
+pub mod simulation;
 mod slab;
 mod state;
 mod sys;
 mod tree;
+#[cfg(not(simulation))]
 mod turn;
 mod watch;
 mod watch_id;
 
+#[cfg(not(simulation))]
 pub mod capi;
 
 pub use batch::{Event, Text};
 pub use error::{Error, Result};
+#[cfg(not(simulation))]
 pub use inotify::{Inotify, SyncTimeout};
 pub use mask::{EventFlags, InitFlags, Mask, RecursiveFlags};
 pub use tree::{Filter, RecursiveOptions};
+#[cfg(not(simulation))]
 pub use turn::{Deadline, Turn};
 pub use watch_id::WatchId;

@@ -130,7 +130,7 @@ impl State {
         for (place, parent) in waiting {
             let parent = self.places.resolve(parent);
             if let Some(Ok(directory)) = parent.map(|parent| self.open_anchor_of(parent)) {
-                directory.wait_for_renames();
+                let _ = directory.wait_for_renames();
             }
             if let Some(limbo) = self.limbo.iter_mut().find(|limbo| limbo.place == place) {
                 limbo.settled = true;

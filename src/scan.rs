@@ -253,7 +253,7 @@ impl State {
         let above: Vec<PlaceId> = self.places.above(id).collect();
         for place in above.into_iter().rev() {
             match self.open_anchor_of(place) {
-                Ok(directory) => directory.wait_for_renames(),
+                Ok(directory) => drop(directory.wait_for_renames()),
                 Err(_) => break,
             }
         }

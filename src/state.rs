@@ -19,6 +19,7 @@ use crate::scan::Question;
 use crate::shortcut::Shortcuts;
 use crate::slab::Slab;
 use crate::sys::Sys;
+use crate::sys::clock;
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
 use crate::tree::{Filter, Tree};
 use crate::watch::{Holder, Plain, Target};
@@ -27,7 +28,7 @@ use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long one call works on scans before it lets the event loop go on.
 const SLICE: Duration = Duration::from_millis(4);
@@ -93,7 +94,7 @@ struct Prefix {
 /// How far `fill` goes.
 pub(crate) struct Pace {
     /// Set with the first look at the clock: most calls need none.
-    deadline: Cell<Option<Instant>>,
+    deadline: Cell<Option<Duration>>,
     enough: usize,
     /// Stops when this tree is set up.
     until: Option<u32>,
@@ -118,7 +119,7 @@ impl Pace {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        let now = Instant::now();
+        let now = clock::now();
         match self.deadline.get() {
             Some(deadline) => now >= deadline,
             None => {

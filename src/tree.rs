@@ -186,9 +186,9 @@ impl State {
     /// The root is watched before anything else, also where the rest is left to the background.
     fn watch_root(&mut self, index: u32, root: &Directory) -> Sys<()> {
         let mask = self.trees[index].kernel_mask(true);
-        let wd = root.watch(&self.inotify, mask)?;
-        let wd = self.share_with_plain(root, wd, mask)?;
         let place = self.trees[index].root;
+        let wd = root.watch(&self.inotify, &self.absolute_path_of(place), mask)?;
+        let wd = self.share_with_plain(root, place, wd, mask)?;
         self.hold(place, wd);
         Ok(())
     }

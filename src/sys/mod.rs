@@ -1,15 +1,30 @@
 //! The system calls, one file a kernel object. Above this folder (and outside the C skin) there is only safe code.
+//!
+//! What a tree and its watches need of the kernel stands twice: in `linux`, and in `sim`, a kernel inside the process in
+//! which a schedule decides who takes the next step. `--cfg simulation` picks the second, in tests only.
 
-pub(crate) mod directory;
+#[cfg(not(simulation))]
+mod linux;
+#[cfg(simulation)]
+pub(crate) mod sim;
+
+pub(crate) mod dirent;
+#[cfg(not(simulation))]
 pub(crate) mod eventfd;
-pub(crate) mod inotify;
+#[cfg(not(simulation))]
 pub(crate) mod owner_lock;
+#[cfg(not(simulation))]
 pub(crate) mod pollable;
-pub(crate) mod thread;
+
+#[cfg(not(simulation))]
+pub(crate) use linux::{clock, directory, inotify};
+#[cfg(simulation)]
+pub(crate) use sim::{clock, directory, inotify};
 
 /// A system call's result as the errno it failed with.
 pub(crate) type Sys<T> = Result<T, i32>;
 
+#[cfg(not(simulation))]
 fn errno() -> i32 {
     std::io::Error::last_os_error()
         .raw_os_error()
@@ -17,6 +32,7 @@ fn errno() -> i32 {
 }
 
 /// Turns the -1 of a system call into its errno.
+#[cfg(not(simulation))]
 fn check(result: libc::c_int) -> Sys<libc::c_int> {
     if result < 0 { Err(errno()) } else { Ok(result) }
 }

@@ -1,10 +1,14 @@
 //! Directories: opening them by paths of any length, listing them, and putting a watch on just the one that is open.
 
 use super::inotify::InotifyFd;
-use super::{Sys, check, errno, thread};
+use crate::sys::dirent::{self, Chunk, Kind};
+use crate::sys::{Sys, check, errno};
 use crate::mask::Mask;
 use std::ffi::{CStr, CString};
+use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Paths up to this length go to the kernel in one piece (PATH_MAX is 4096 with the NUL).
 const ONE_PIECE: usize = 4000;
@@ -14,14 +18,6 @@ const ONE_PIECE: usize = 4000;
 pub(crate) struct Identity {
     pub(crate) dev: u64,
     pub(crate) ino: u64,
-}
-
-/// What an entry of a directory is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    Directory,
-    Regular,
-    Other,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,12 +84,16 @@ impl Directory {
 
     /// Looks up a name that nothing has. The look-up takes the directory's lock, so that a rename out of it or into it
     /// that is under way has told all its watchers when this returns. No watch sees it.
-    pub(crate) fn wait_for_renames(&self) {
-        static COUNTER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        let number = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let name = format!(".asyncinotify-{}-{number}", std::process::id());
-        if let Ok(name) = CString::new(name) {
-            self.kind_of(&name);
+    pub(crate) fn wait_for_renames(&self) -> Sys<()> {
+        loop {
+            let name = format!(".{:016x}{:016x}\0", random(), random());
+            let name = CStr::from_bytes_with_nul(name.as_bytes()).unwrap_or_default();
+            match self.kind_of(name) {
+                Err(libc::ENOENT) => return Ok(()),
+                // Found without the lock: somebody has guessed it.
+                Ok(_) => {}
+                Err(errno) => return Err(errno),
+            }
         }
     }
 
@@ -125,78 +125,81 @@ impl Directory {
 
     /// Some filesystems keep the kinds of their entries to themselves: asks for each. Whether directories are among them.
     fn fill_in_kinds(&self, raw: &mut [u8]) -> bool {
+        let mut has_directories = false;
         let mut at = 0;
-        let mut directories = 0;
-        while let Some(entry) = raw.get_mut(at..).filter(|rest| rest.len() > NAME) {
-            let length = usize::from(u16::from_ne_bytes([entry[RECLEN], entry[RECLEN + 1]]));
-            if entry[TYPE] == libc::DT_UNKNOWN
-                && let Ok(name) = CStr::from_bytes_until_nul(&entry[NAME..])
-            {
-                entry[TYPE] = match self.kind_of(name) {
-                    Some(Kind::Directory) => libc::DT_DIR,
-                    Some(Kind::Regular) => libc::DT_REG,
-                    _ => libc::DT_FIFO,
-                };
-            }
-            directories += usize::from(entry[TYPE] == libc::DT_DIR && !is_dot(&entry[NAME..]));
+        while let Some((length, kind)) = dirent::at(raw, at) {
+            let kind = kind.or_else(|| {
+                let kind = self.kind_of(dirent::name_at(raw, at)).unwrap_or(Kind::Other);
+                dirent::set_kind_at(raw, at, kind);
+                Some(kind)
+            });
+            has_directories |= kind == Some(Kind::Directory) && !dirent::is_dot_at(raw, at);
             at += length;
         }
-        directories > 0
+        has_directories
     }
 
-    /// What `name` in this directory is, by fstatat(2).
-    fn kind_of(&self, name: &CStr) -> Option<Kind> {
+    /// What `name` in this directory is, by fstatat(2); no watch sees it.
+    pub(crate) fn kind_of(&self, name: &CStr) -> Sys<Kind> {
         let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
         // SAFETY: fstatat fills the struct when it returns 0; `name` is NUL-terminated.
         let mode = unsafe {
-            let flags = libc::AT_SYMLINK_NOFOLLOW;
-            check(libc::fstatat(
-                self.0.as_raw_fd(),
-                name.as_ptr(),
-                stat.as_mut_ptr(),
-                flags,
-            ))
-            .ok()?;
+            let (fd, flags) = (self.0.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);
+            check(libc::fstatat(fd, name.as_ptr(), stat.as_mut_ptr(), flags))?;
             stat.assume_init().st_mode
         };
-        Some(match mode & libc::S_IFMT {
+        Ok(match mode & libc::S_IFMT {
             libc::S_IFDIR => Kind::Directory,
             libc::S_IFREG => Kind::Regular,
             _ => Kind::Other,
         })
     }
 
-    /// Watches this very directory, whatever its path is by now.
-    pub(crate) fn watch(&self, inotify: &InotifyFd, mask: Mask) -> Sys<i32> {
+    /// Watches this very directory, whatever its path is by now. `path`, which ends with a NUL, is where it should be: it
+    /// serves where there is no /proc.
+    pub(crate) fn watch(&self, inotify: &InotifyFd, path: &[u8], mask: Mask) -> Sys<i32> {
+        // The threads of a process need not share their descriptors, nor need the first of them be alive.
+        let link = format!("/proc/thread-self/fd/{}\0", self.0.as_raw_fd());
         // The path is a symbolic link, and what is meant is at its end.
-        let mask = mask - Mask::DONT_FOLLOW;
-        let path = CString::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
-            .map_err(|_| libc::EINVAL)?;
-        match inotify.add(&path, mask) {
-            Err(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::EPERM) => {
-                self.watch_from_inside(inotify, mask)
-            }
+        match inotify.add_terminated(link.as_bytes(), mask - Mask::DONT_FOLLOW) {
+            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, path, mask),
             other => other,
         }
     }
 
-    /// The same without /proc: a short-lived thread that has a working directory of its own goes there.
-    fn watch_from_inside(&self, inotify: &InotifyFd, mask: Mask) -> Sys<i32> {
-        let work = || {
-            // SAFETY: neither call takes pointers; the thread ends before its working directory matters to anyone.
-            unsafe {
-                check(libc::unshare(libc::CLONE_FS))?;
-                check(libc::fchdir(self.0.as_raw_fd()))?;
-            }
-            inotify.add(c".", mask)
+    /// The same without /proc: by path, with a look before and after whether the path leads here. What remains is that
+    /// somebody swaps it there and back between the two looks.
+    fn watch_by_path(&self, inotify: &InotifyFd, path: &[u8], mask: Mask) -> Sys<i32> {
+        let here = self.identity()?;
+        let is_here = || {
+            let path = path.strip_suffix(b"\0").unwrap_or(path);
+            let there = Directory::open(None, path, Access::Anchor, false)?;
+            Ok(there.identity()? == here)
         };
-        std::thread::scope(
-            |scope| match thread::spawn(scope, work).map(|handle| handle.join()) {
-                Ok(Ok(result)) => result,
-                _ => Err(libc::EAGAIN),
-            },
-        )
+        if !is_here()? {
+            return Err(libc::ESTALE);
+        }
+        let wd = inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?;
+        match is_here() {
+            Ok(true) => Ok(wd),
+            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => {
+                inotify.rm(wd)?;
+                Err(libc::ESTALE)
+            }
+            Err(errno) => {
+                inotify.rm(wd)?;
+                Err(errno)
+            }
+        }
     }
+}
+
+/// A number that nobody can guess.
+fn random() -> u64 {
+    static KEY: OnceLock<RandomState> = OnceLock::new();
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let counter = COUNTER.fetch_add(1, Ordering::Relaxed);
+    KEY.get_or_init(RandomState::new).hash_one(counter)
 }
 
 fn open_one(base: Option<&Directory>, path: &[u8], access: Access, follow: bool) -> Sys<Directory> {
@@ -231,71 +234,25 @@ impl AsRawFd for Directory {
     }
 }
 
-// struct linux_dirent64: u64 ino, i64 off, u16 reclen, u8 type, then the name.
-const RECLEN: usize = 16;
-const TYPE: usize = 18;
-const NAME: usize = 19;
-
-/// What was read of a directory at one go.
-pub(crate) struct Chunk {
-    pub(crate) len: usize,
-    /// Whether there are subdirectories among it.
-    pub(crate) has_directories: bool,
-}
-
-fn is_dot(name: &[u8]) -> bool {
-    matches!(name, [b'.', 0, ..] | [b'.', b'.', 0, ..])
-}
-
-/// One entry of a listing, and the offset of the next.
-pub(crate) struct Entry<'a> {
-    /// With the NUL and padding.
-    name: &'a [u8],
-    pub(crate) kind: Kind,
-    pub(crate) next: usize,
-}
-
-impl<'a> Entry<'a> {
-    pub(crate) fn name(&self) -> &'a CStr {
-        CStr::from_bytes_until_nul(self.name).unwrap_or_default()
-    }
-}
-
-/// The entries in what [`Directory::read`] filled, from an offset on, `.` and `..` left out.
-pub(crate) fn entries(raw: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    let mut next = 0;
-    std::iter::from_fn(move || {
-        loop {
-            let rest = raw.get(next..).filter(|rest| rest.len() > NAME)?;
-            let length = usize::from(u16::from_ne_bytes([rest[RECLEN], rest[RECLEN + 1]]));
-            let entry = rest.get(..length)?;
-            next += length;
-            let name = entry.get(NAME..)?;
-            if is_dot(name) {
-                continue;
-            }
-            let kind = match entry[TYPE] {
-                libc::DT_DIR => Kind::Directory,
-                libc::DT_REG => Kind::Regular,
-                _ => Kind::Other,
-            };
-            return Some(Entry { name, kind, next });
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::mask::InitFlags;
+    use crate::sys::dirent::entries;
 
     #[test]
     fn a_directory_is_watched_without_proc_as_with_it() {
         let inotify = InotifyFd::new(InitFlags::NONBLOCK | InitFlags::CLOEXEC).unwrap();
         let here = Directory::open(None, b".", Access::Anchor, true).unwrap();
-        let mask = Mask::CREATE;
-        let by_proc = here.watch(&inotify, mask).unwrap();
-        assert_eq!(here.watch_from_inside(&inotify, mask), Ok(by_proc));
+        let path = std::env::current_dir().unwrap();
+        let path = CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
+        let path = path.as_bytes_with_nul();
+        let by_proc = here.watch(&inotify, path, Mask::CREATE).unwrap();
+        assert_eq!(here.watch_by_path(&inotify, path, Mask::CREATE), Ok(by_proc));
+        assert_eq!(
+            here.watch_by_path(&inotify, b"/\0", Mask::CREATE),
+            Err(libc::ESTALE)
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The kernel's inotify instance.
 
-use super::{Sys, check, errno};
+use crate::sys::{Sys, check, errno};
 use crate::mask::{InitFlags, Mask};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};

@@ -1,0 +1,114 @@
+//! An instance on the simulated kernel of this thread: the core alone, without the pollable fd and the locks around it.
+
+use crate::batch::{Batch, Event};
+use crate::error::Result;
+use crate::mask::{InitFlags, Mask};
+use crate::state::{Filled, Pace, State};
+use crate::sys::inotify::InotifyFd;
+use crate::tree::RecursiveOptions;
+use crate::watch_id::WatchId;
+use std::ffi::{CStr, CString};
+use std::sync::Arc;
+
+pub use crate::sys::sim::*;
+
+/// Full-size events in one read, as in a new instance.
+const CACHE_SIZE: usize = 240;
+
+pub struct Instance {
+    state: State,
+    batch: Batch,
+    next: usize,
+}
+
+impl Instance {
+    /// `cache_size`: most full-size events fetched by one read; 0: as many as in a new instance.
+    pub fn new(cache_size: usize) -> Result<Instance> {
+        let inotify = InotifyFd::new(InitFlags::all()).expect("a simulated instance");
+        let size = if cache_size == 0 { CACHE_SIZE } else { cache_size };
+        Ok(Instance {
+            state: State::new(Arc::new(inotify), size),
+            batch: Batch::default(),
+            next: 0,
+        })
+    }
+
+    pub fn add_watch(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
+        self.state.add_watch(path, mask)
+    }
+
+    pub fn add_recursive(
+        &mut self,
+        path: &CStr,
+        mask: Mask,
+        options: RecursiveOptions,
+    ) -> Result<WatchId> {
+        let background = options.flags.contains(crate::RecursiveFlags::BACKGROUND);
+        let id = self.state.add_tree(path, mask, options)?;
+        while !background && let Some(index) = self.state.tree_index(id) {
+            match self.state.fill(&Pace::until_set_up(index)) {
+                Ok(Filled::Ask(question)) => self.state.answer(question.ask()),
+                Ok(Filled::Done) if self.state.is_setting_up(index) => {}
+                Ok(Filled::Done) => {
+                    self.state.set_up(index)?;
+                    break;
+                }
+                Err(error) => {
+                    self.state.discard_tree(index);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(id)
+    }
+
+    pub fn rm_watch(&mut self, id: WatchId) -> Result<()> {
+        self.state.rm_watch(id)
+    }
+
+    pub fn watch_set_path(&mut self, id: WatchId, path: &CStr) -> Result<()> {
+        self.state.watch_set_path(id, path)
+    }
+
+    /// The paths of the directories that a tree watches now.
+    pub fn directories(&self, id: WatchId) -> Result<Vec<CString>> {
+        self.state.directories(id)
+    }
+
+    /// As asyncinotify_get_events: at most `max` events that are there now; how many.
+    pub fn get_events(&mut self, max: usize, f: &mut dyn FnMut(&Event<'_>)) -> Result<usize> {
+        let mut taken = 0;
+        while taken < max {
+            if self.next == self.batch.len() && !self.refill()? {
+                break;
+            }
+            let event = self.batch.event(self.next);
+            let ended = event.watch.filter(|_| event.last);
+            f(&event);
+            self.next += 1;
+            taken += 1;
+            if let Some(id) = ended {
+                self.state.retire(id);
+            }
+        }
+        Ok(taken)
+    }
+
+    fn refill(&mut self) -> Result<bool> {
+        let pace = Pace::one_slice();
+        self.batch.clear();
+        self.next = 0;
+        while self.state.out.is_empty()
+            && let Filled::Ask(question) = self.state.fill(&pace)?
+        {
+            self.state.answer(question.ask());
+        }
+        self.state.swap_out(&mut self.batch);
+        Ok(!self.batch.is_empty())
+    }
+
+    /// What the pollable fd would say, but for what the kernel has queued.
+    pub fn has_work(&self) -> bool {
+        self.next < self.batch.len() || self.state.has_work()
+    }
+}
