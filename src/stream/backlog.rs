@@ -1,5 +1,7 @@
 //! Bytes read from the kernel and not decoded yet, with their position in all that the instance ever read.
 
+use super::position::Position;
+
 /// One event as the kernel writes it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RawEvent<'a> {
@@ -56,40 +58,48 @@ pub(crate) fn raw_events(bytes: &[u8]) -> impl Iterator<Item = (usize, RawEvent<
 }
 
 #[derive(Default)]
-pub(crate) struct Backlog {
+pub(super) struct Backlog {
     bytes: Vec<u8>,
     /// How many of `bytes` are decoded.
     done: usize,
     /// The position of `bytes[0]`.
-    start: u64,
+    start: Position,
 }
 
 impl Backlog {
-    /// The position of the next event to decode.
-    pub(crate) fn head(&self) -> u64 {
-        self.start + self.done as u64
+    pub(super) fn head(&self) -> Position {
+        self.start.plus(self.done)
     }
 
-    /// The position behind the last byte read.
-    pub(crate) fn tail(&self) -> u64 {
-        self.start + self.bytes.len() as u64
+    pub(super) fn tail(&self) -> Position {
+        self.start.plus(self.bytes.len())
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.done == self.bytes.len()
     }
 
-    /// What is not decoded yet.
-    pub(crate) fn pending(&self) -> &[u8] {
-        &self.bytes[self.done..]
+    pub(super) fn pending(&self) -> impl Iterator<Item = (Position, RawEvent<'_>)> {
+        let head = self.head();
+        raw_events(&self.bytes[self.done..]).map(move |(at, event)| (head.plus(at), event))
+    }
+
+    #[inline]
+    pub(super) fn peek(&self) -> Option<(RawEvent<'_>, usize)> {
+        RawEvent::first(&self.bytes[self.done..])
+    }
+
+    #[inline]
+    pub(super) fn advance(&mut self, bytes: usize) {
+        self.done += bytes;
     }
 
     /// Where to read more into: behind what is there.
-    pub(crate) fn spare(&mut self) -> &mut Vec<u8> {
+    pub(super) fn spare(&mut self) -> &mut Vec<u8> {
         /// Decoded bytes are dropped when they are as many as this.
         const COMPACT: usize = 1 << 20;
         if self.is_empty() || self.done >= COMPACT {
-            self.start += self.done as u64;
+            self.start = self.start.plus(self.done);
             self.bytes.drain(..self.done);
             self.done = 0;
             if self.bytes.is_empty() {
@@ -97,17 +107,6 @@ impl Backlog {
             }
         }
         &mut self.bytes
-    }
-
-    /// Lends the bytes out for decoding, so that the decoder may change all else; nothing is read until they are back.
-    pub(crate) fn lend(&mut self) -> (Vec<u8>, usize) {
-        (std::mem::take(&mut self.bytes), self.done)
-    }
-
-    pub(crate) fn give_back(&mut self, bytes: Vec<u8>, done: usize) {
-        debug_assert!(self.bytes.is_empty());
-        self.bytes = bytes;
-        self.done = done;
     }
 }
 
@@ -143,13 +142,14 @@ mod tests {
 
     #[test]
     fn positions_go_on_over_compaction() {
+        let at = |bytes| Position::default().plus(bytes);
         let mut backlog = Backlog::default();
         backlog.spare().extend_from_slice(&[0; 48]);
-        let (bytes, done) = backlog.lend();
-        backlog.give_back(bytes, done + 48);
-        assert_eq!((backlog.head(), backlog.tail()), (48, 48));
+        backlog.advance(48);
+        assert_eq!((backlog.head(), backlog.tail()), (at(48), at(48)));
         backlog.spare().extend_from_slice(&[0; 16]);
-        assert_eq!((backlog.head(), backlog.tail()), (48, 64));
-        assert_eq!(backlog.pending().len(), 16);
+        assert_eq!((backlog.head(), backlog.tail()), (at(48), at(64)));
+        let pending: Vec<_> = backlog.pending().map(|(position, _)| position).collect();
+        assert_eq!(pending, [at(48)]);
     }
 }

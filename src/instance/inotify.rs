@@ -2,13 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::mask::{InitFlags, Mask, RecursiveFlags};
-use crate::state::{Filled, Pace, State};
+use crate::engine::{Engine, Filled};
+use crate::scan::Pace;
 use crate::sys::eventfd::EventFd;
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
 use crate::sys::owner_lock::OwnerLock;
 use crate::sys::pollable::Pollable;
 use crate::tree::RecursiveOptions;
-use crate::turn::{Reader, Turn};
+use super::turn::{Reader, Turn};
 use crate::watch_id::WatchId;
 use std::ffi::{CStr, CString};
 use std::ops::ControlFlow;
@@ -47,7 +48,7 @@ pub struct Inotify {
     /// Which process opened it.
     process: u32,
     settings: Mutex<Settings>,
-    state: Mutex<State>,
+    state: Mutex<Engine>,
     /// How many threads wait for `state`.
     waiting: AtomicU32,
     /// A filter has said something.
@@ -91,7 +92,7 @@ impl Inotify {
                 cache_size: DEFAULT_CACHE_SIZE,
                 sync_timeout: SyncTimeout::Disabled,
             }),
-            state: Mutex::new(State::new(Arc::clone(&fd), DEFAULT_CACHE_SIZE)),
+            state: Mutex::new(Engine::new(Arc::clone(&fd), DEFAULT_CACHE_SIZE)),
             waiting: AtomicU32::new(0),
             answered: Condvar::new(),
             reader: OwnerLock::new(Reader::default()),
@@ -163,7 +164,7 @@ impl Inotify {
             .try_reserve_exact(bytes)
             .map_err(|_| too_much())?;
         self.with_state(|state| {
-            state.read_size = bytes;
+            state.set_read_size(bytes);
             Ok(())
         })?;
         self.settings().cache_size = events;
@@ -209,7 +210,7 @@ impl Inotify {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Engine> {
         match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -234,15 +235,15 @@ impl Inotify {
     }
 
     /// Runs `f` with the state locked. What it leaves to do makes the pollable fd readable.
-    pub(crate) fn with_state<R>(&self, f: impl FnOnce(&mut State) -> Result<R>) -> Result<R> {
+    pub(crate) fn with_state<R>(&self, f: impl FnOnce(&mut Engine) -> Result<R>) -> Result<R> {
         self.check_open()?;
         let mut state = self.lock();
         let result = f(&mut state);
         if state.has_work() {
             self.set_ready(true);
         }
-        if !state.garbage.is_empty() {
-            let garbage = std::mem::take(&mut state.garbage);
+        let garbage = state.take_garbage();
+        if !garbage.is_empty() {
             drop(state);
             drop(garbage);
         }
@@ -269,7 +270,7 @@ impl Inotify {
     }
 
     pub(crate) fn has_undecoded(&self) -> bool {
-        !self.lock().backlog.is_empty()
+        self.lock().has_undecoded()
     }
 
     /// Makes the fd agree with what the reader has left.
@@ -286,12 +287,12 @@ impl Inotify {
     }
 
     /// Gets events that are there now into `batch`, which is empty. Asks filters, with nothing locked.
-    pub(crate) fn fetch(&self, batch: &mut crate::batch::Batch) -> Result<bool> {
+    pub(crate) fn fetch(&self, batch: &mut crate::stream::Batch) -> Result<bool> {
         // One slice, however many filters are asked in it.
         let pace = Pace::one_slice();
         loop {
             let question = self.with_state(|state| {
-                if state.out.is_empty()
+                if !state.has_events()
                     && let Filled::Ask(question) = state.fill(&pace)?
                 {
                     return Ok(Some(question));
@@ -319,7 +320,7 @@ impl Inotify {
         }
     }
 
-    fn answer(&self, question: crate::scan::Question) -> Result<()> {
+    fn answer(&self, question: crate::tree::Question) -> Result<()> {
         let answer = question.ask();
         let answered = self.with_state(|state| {
             state.answer(answer);
@@ -378,15 +379,7 @@ impl Inotify {
 
     /// All watches, in the order in which they were added.
     pub fn watches(&self) -> Result<Vec<WatchId>> {
-        self.with_state(|state| {
-            let mut ids: Vec<WatchId> = state
-                .ids
-                .keys()
-                .map(|&raw| WatchId::from_raw(raw))
-                .collect();
-            ids.sort_unstable();
-            Ok(ids)
-        })
+        self.with_state(|state| Ok(state.watch_ids()))
     }
 
     /// Watches a directory and all below it, now and later, under one ID.
@@ -413,7 +406,7 @@ impl Inotify {
         // What was read but not decoded may be nothing anybody asked for. Filters are asked before the reader is owned:
         // they may take events.
         while let Ok(Some(question)) = self.with_state(|state| {
-            let undecoded = state.out.is_empty() && !state.backlog.is_empty();
+            let undecoded = !state.has_events() && state.has_undecoded();
             Ok(match undecoded {
                 true => match state.fill(&Pace::one_slice())? {
                     Filled::Ask(question) => Some(question),
@@ -441,7 +434,7 @@ impl Inotify {
                 };
                 match state.fill(&Pace::until_set_up(index)) {
                     Ok(filled) if state.is_setting_up(index) => Ok(Some(filled)),
-                    Ok(_) => state.set_up(index).map(|()| None),
+                    Ok(_) => state.end_set_up(index).map(|()| None),
                     Err(error) => {
                         state.discard_tree(index);
                         Err(error)
@@ -462,7 +455,7 @@ impl Inotify {
         /// The instance may be closed meanwhile.
         const LOOK_AGAIN: Duration = Duration::from_millis(50);
         let state = self.lock();
-        let asking = |state: &State| {
+        let asking = |state: &Engine| {
             let index = state.tree_index(id);
             index.is_some_and(|index| state.is_asking(index))
         };

@@ -7,15 +7,15 @@ use std::ffi::{CStr, c_char};
 /// Events in order, and the bytes of their paths.
 #[derive(Default)]
 pub(crate) struct Batch {
-    pub(crate) records: Vec<Record>,
-    pub(crate) bytes: Vec<u8>,
+    records: Vec<Record>,
+    bytes: Vec<u8>,
 }
 
 /// Where a NUL-terminated string stands in [`Batch::bytes`]; the length does not count the NUL.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Span {
-    pub(crate) start: usize,
-    pub(crate) len: u32,
+    start: usize,
+    len: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,19 +84,69 @@ impl Batch {
         self.records.len()
     }
 
-    /// Appends a string and its NUL.
-    pub(crate) fn text(&mut self, bytes: &[u8]) -> Span {
-        let start = self.bytes.len();
+    pub(crate) fn push(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    /// Takes back all events of a watch.
+    pub(crate) fn retract(&mut self, watch: WatchId) {
+        self.records
+            .retain(|record| record.watch != watch.as_raw());
+    }
+
+    /// Where the next string starts; `end_text` ends it.
+    #[inline]
+    pub(super) fn begin_text(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline]
+    pub(super) fn extend_text(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
-        self.end_text(start)
+    }
+
+    #[inline]
+    pub(super) fn repeat_text(&mut self, span: Span) {
+        let end = span.start + span.len as usize;
+        self.bytes.extend_from_within(span.start..end);
+    }
+
+    /// For whoever appends to the string that was begun.
+    #[inline]
+    pub(super) fn text_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    pub(super) fn text_since(&self, start: usize) -> Span {
+        let len = (self.bytes.len() - start) as u32;
+        Span { start, len }
     }
 
     /// Ends the string that was begun at `start`.
     #[inline]
-    pub(crate) fn end_text(&mut self, start: usize) -> Span {
-        let len = (self.bytes.len() - start) as u32;
+    pub(super) fn end_text(&mut self, start: usize) -> Span {
+        let span = self.text_since(start);
         self.bytes.push(0);
-        Span { start, len }
+        span
+    }
+
+    /// Appends a string and its NUL.
+    pub(super) fn text(&mut self, bytes: &[u8]) -> Span {
+        let start = self.begin_text();
+        self.extend_text(bytes);
+        self.end_text(start)
+    }
+
+    pub(super) fn bytes_of(&self, span: Span) -> &[u8] {
+        &self.bytes[span.start..span.start + span.len as usize]
+    }
+
+    /// If the last event was of an entry in a directory: that directory's path with a '/', and the watch.
+    pub(super) fn last_in_directory(&self) -> Option<(&[u8], u64)> {
+        let record = self.records.last().filter(|record| record.name_len > 0)?;
+        let mut directory = record.path;
+        directory.len -= record.name_len;
+        Some((self.bytes_of(directory), record.watch))
     }
 
     #[inline]

@@ -1,37 +1,51 @@
 //! A short way for the common event: something happens to a file, in a directory that had an event before.
 //!
-//! It holds what the long way through `watch` and `follow` came to: who hears of it, for which bits, and the path. An
-//! entry is void as soon as anything changes that it depends on; `Places::version` counts such changes.
+//! It holds what the long way through the watches and the trees came to: who hears of it, for which bits, and the path. An
+//! entry is void as soon as anything changes that it depends on; the versions of both count such changes.
 
 /// Directories that are busy at a time; others take the long way.
 const ENTRIES: usize = 256;
 
 #[derive(Default)]
-pub(crate) struct Shortcut {
+pub(super) struct Shortcut {
     wd: i32,
     version: u64,
-    pub(crate) watch: u64,
+    watch: u64,
     /// Bits the watch hears of.
-    pub(crate) mask: u32,
+    mask: u32,
     /// Bits that take the long way.
     long_way: u32,
     /// The directory's path, with a '/' behind.
-    pub(crate) path: Vec<u8>,
+    path: Vec<u8>,
+}
+
+impl Shortcut {
+    /// Who hears of an event with these bits.
+    #[inline]
+    pub(super) fn hears(&self, bits: u32) -> Option<u64> {
+        (bits & self.mask != 0).then_some(self.watch)
+    }
+
+    /// The directory's path, with a '/' behind.
+    #[inline]
+    pub(super) fn path(&self) -> &[u8] {
+        &self.path
+    }
 }
 
 #[derive(Default)]
-pub(crate) struct Shortcuts(Vec<Shortcut>);
+pub(super) struct Shortcuts(Vec<Shortcut>);
 
 impl Shortcuts {
     #[inline]
-    pub(crate) fn find(&self, wd: i32, bits: u32, version: u64) -> Option<&Shortcut> {
+    pub(super) fn find(&self, wd: i32, bits: u32, version: u64) -> Option<&Shortcut> {
         let shortcut = self.0.get(wd as usize % ENTRIES)?;
         (shortcut.wd == wd && shortcut.version == version && bits & shortcut.long_way == 0)
             .then_some(shortcut)
     }
 
     /// Remembers that `watch` hears of `mask` in the directory with this descriptor, but for what takes the `long_way`.
-    pub(crate) fn remember(
+    pub(super) fn remember(
         &mut self,
         wd: i32,
         version: u64,

@@ -1,35 +1,31 @@
-//! The places of watched directories in their trees: one small record each, which knows its parent and its own name.
+//! Places: the directories of trees, as records of 64 bytes in blocks, and an index of children by name.
 //!
-//! A rename changes one link, whatever hangs below; a path is put together on the way out by walking up. A record takes
-//! 64 bytes, and some 10 more in the index of children.
+//! A place knows its parent and its name, so a path is put together on the way out by walking up.
 
+use super::name::Name;
+use crate::watches::{NO_PLACE, PlaceId};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 
-pub(crate) type PlaceId = u32;
-
-/// No place.
-pub(crate) const NONE: PlaceId = u32::MAX;
-
 /// A place that may be gone by the time it is looked at: the number is used again, the generation is not.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct PlaceRef {
-    pub(crate) id: PlaceId,
-    generation: u32,
-    era: u32,
+    id: PlaceId,
+    generation: u16,
+    era: u16,
 }
 
 /// What a place is in the middle of.
-pub(crate) mod state {
-    /// On the list of directories to scan, or being scanned.
+pub(crate) mod flags {
+    /// Wanted to be scanned, or being scanned.
     pub(crate) const QUEUED: u16 = 1;
-    /// What the scan finds is reported.
-    pub(crate) const REPORT: u16 = 2;
+    /// What the scan finds is told as events.
+    pub(crate) const AS_EVENTS: u16 = 2;
     /// The filter has said yes.
     pub(crate) const ASKED: u16 = 4;
     /// The top of a subtree that has left its name and perhaps not the tree: half a rename was seen.
     pub(crate) const LIMBO: u16 = 8;
-    /// Is being taken away.
+    /// The top of a subtree that is being taken away.
     pub(crate) const DOOMED: u16 = 16;
     /// Was renamed a moment ago.
     pub(crate) const RECENT: u16 = 32;
@@ -37,75 +33,93 @@ pub(crate) mod state {
     pub(crate) const VERIFY: u16 = 64;
     /// Its filesystem is being unmounted.
     pub(crate) const UNMOUNTED: u16 = 128;
-    /// What the scan finds is part of a list of all there is.
-    pub(crate) const LISTED: u16 = 256;
+    /// What the scan finds is told as part of a list.
+    pub(crate) const AS_LIST: u16 = 256;
     /// It is one of the directories that are being listed.
     pub(crate) const LISTING: u16 = 512;
+    /// Found since the last repair began, but not listed since: the scan to come tells what there is.
+    pub(crate) const UNLISTED: u16 = 1024;
+    /// A subdirectory could not be settled: it is tried again when something happens here.
+    pub(crate) const RETRY: u16 = 2048;
+    /// An ERROR was told of it.
+    pub(crate) const TROUBLED: u16 = 4096;
+    /// It has an entry in the queue of directories to scan, wanted still or not.
+    pub(crate) const ENTRY: u16 = 8192;
+}
+
+/// How what a scan finds is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Telling {
+    Nothing,
+    /// As the events that its appearing would have caused.
+    AsEvents,
+    /// As an entry of a list, by one event.
+    AsList,
+}
+
+impl Telling {
+    fn flag(self) -> u16 {
+        match self {
+            Telling::Nothing => 0,
+            Telling::AsEvents => flags::AS_EVENTS,
+            Telling::AsList => flags::AS_LIST,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Place {
     /// 0: not watched (yet).
-    pub(crate) wd: i32,
+    wd: i32,
     /// The next place with the same watch descriptor.
-    pub(crate) same_wd: PlaceId,
-    pub(crate) tree: u32,
-    pub(crate) parent: PlaceId,
-    /// When it was last seen to be where it is: the number of the tree's repair.
-    pub(crate) epoch: u32,
+    same_wd: PlaceId,
+    tree: u32,
+    parent: PlaceId,
+    /// When it was last seen to be where it is: the number of the tree's repair; 0: it is not where it was.
+    epoch: u32,
     first_child: PlaceId,
     previous: PlaceId,
+    /// The next sibling; of a free record the next free one; of the top of a subtree in limbo its number there.
     next: PlaceId,
     same_hash: PlaceId,
-    generation_and_state: u32,
+    generation: u16,
+    flags: u16,
     name: Name,
 }
 
-#[derive(Debug)]
-enum Name {
-    Inline { len: u8, bytes: [u8; 22] },
-    Heap(Box<[u8]>),
-}
-
-impl Name {
-    fn new(name: &[u8]) -> Name {
-        let mut bytes = [0; 22];
-        match bytes.get_mut(..name.len()) {
-            Some(inline) => {
-                inline.copy_from_slice(name);
-                Name::Inline {
-                    len: name.len() as u8,
-                    bytes,
-                }
-            }
-            None => Name::Heap(name.into()),
-        }
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        match self {
-            Name::Inline { len, bytes } => &bytes[..usize::from(*len)],
-            Name::Heap(bytes) => bytes,
-        }
-    }
-}
-
 impl Place {
-    pub(crate) fn is(&self, state: u16) -> bool {
-        self.generation_and_state as u16 & state != 0
+    pub(crate) fn is(&self, flags: u16) -> bool {
+        self.flags & flags != 0
     }
 
     /// How what a scan finds is told.
-    pub(crate) fn how(&self) -> u16 {
-        self.generation_and_state as u16 & (state::REPORT | state::LISTED)
+    pub(crate) fn telling(&self) -> Telling {
+        match () {
+            () if self.is(flags::AS_LIST) => Telling::AsList,
+            () if self.is(flags::AS_EVENTS) => Telling::AsEvents,
+            () => Telling::Nothing,
+        }
     }
 
-    pub(crate) fn set(&mut self, state: u16) {
-        self.generation_and_state |= u32::from(state);
+    pub(crate) fn wd(&self) -> i32 {
+        self.wd
     }
 
-    pub(crate) fn unset(&mut self, state: u16) {
-        self.generation_and_state &= !u32::from(state);
+    pub(crate) fn same_wd(&self) -> PlaceId {
+        self.same_wd
+    }
+
+    pub(crate) fn tree(&self) -> u32 {
+        self.tree
+    }
+
+    /// `NO_PLACE`: it is a root, or the top of a subtree that was taken off.
+    pub(crate) fn parent(&self) -> PlaceId {
+        self.parent
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     pub(crate) fn name(&self) -> &[u8] {
@@ -120,21 +134,27 @@ pub(crate) struct Places {
     blocks: Vec<Vec<Place>>,
     free: PlaceId,
     /// Hash of parent and name -> the first place with that hash.
-    children: HashMap<u32, PlaceId, BuildHasherDefault<IntHasher>>,
+    children: HashMap<u32, PlaceId, BuildHasherDefault<SpreadHasher>>,
     hasher: RandomState,
+    /// How many records are not free.
+    used: usize,
+    /// The memory is being dropped, a part at a time.
+    dropping: bool,
     /// Goes up with every change that a path may show.
-    pub(crate) version: u64,
+    version: u64,
     /// Goes up when the memory is dropped, and generations with it.
-    era: u32,
+    era: u16,
 }
 
 impl Default for Places {
     fn default() -> Places {
         Places {
             blocks: Vec::new(),
-            free: NONE,
+            free: NO_PLACE,
             children: HashMap::default(),
             hasher: RandomState::new(),
+            used: 0,
+            dropping: false,
             version: 0,
             era: 0,
         }
@@ -148,41 +168,91 @@ impl Places {
     }
 
     #[inline]
-    pub(crate) fn get_mut(&mut self, id: PlaceId) -> &mut Place {
+    fn get_mut(&mut self, id: PlaceId) -> &mut Place {
         &mut self.blocks[id as usize / BLOCK][id as usize % BLOCK]
     }
 
     pub(crate) fn reference(&self, id: PlaceId) -> PlaceRef {
         PlaceRef {
             id,
-            generation: self.get(id).generation_and_state >> 16,
+            generation: self.get(id).generation,
             era: self.era,
         }
     }
 
     /// The place, if it still is the one that was meant.
     pub(crate) fn resolve(&self, reference: PlaceRef) -> Option<PlaceId> {
-        let same = |place: &Place| place.generation_and_state >> 16 == reference.generation;
-        (reference.era == self.era && same(self.get(reference.id))).then_some(reference.id)
+        let same = |id| self.get(id).generation == reference.generation;
+        (reference.era == self.era && same(reference.id)).then_some(reference.id)
+    }
+
+    pub(crate) fn set(&mut self, id: PlaceId, flags: u16) {
+        self.get_mut(id).flags |= flags;
+    }
+
+    pub(crate) fn unset(&mut self, id: PlaceId, flags: u16) {
+        self.get_mut(id).flags &= !flags;
+    }
+
+    pub(crate) fn set_telling(&mut self, id: PlaceId, telling: Telling) {
+        self.unset(id, flags::AS_EVENTS | flags::AS_LIST);
+        self.set(id, telling.flag());
+    }
+
+    pub(crate) fn set_wd(&mut self, id: PlaceId, wd: i32, same_wd: PlaceId) {
+        let place = self.get_mut(id);
+        (place.wd, place.same_wd) = (wd, same_wd);
+    }
+
+    pub(crate) fn set_same_wd(&mut self, id: PlaceId, same_wd: PlaceId) {
+        self.get_mut(id).same_wd = same_wd;
+    }
+
+    pub(crate) fn set_epoch(&mut self, id: PlaceId, epoch: u32) {
+        self.get_mut(id).epoch = epoch;
+    }
+
+    /// The number of a subtree in limbo, kept at its top.
+    pub(crate) fn limbo_slot(&self, top: PlaceId) -> u32 {
+        debug_assert!(self.get(top).is(flags::LIMBO));
+        self.get(top).next
+    }
+
+    /// The top of a subtree is in limbo, under this number.
+    pub(crate) fn enter_limbo(&mut self, top: PlaceId, slot: u32) {
+        let place = self.get_mut(top);
+        debug_assert!(place.parent == NO_PLACE && !place.is(flags::LIMBO));
+        place.flags |= flags::LIMBO;
+        place.next = slot;
+    }
+
+    pub(crate) fn leave_limbo(&mut self, top: PlaceId) {
+        let place = self.get_mut(top);
+        place.flags &= !flags::LIMBO;
+        place.next = NO_PLACE;
     }
 
     /// A new place below `parent`, or a root.
     pub(crate) fn add(&mut self, tree: u32, epoch: u32, parent: PlaceId, name: &[u8]) -> PlaceId {
         let id = self.allocate();
+        self.used += 1;
         let place = self.get_mut(id);
         place.tree = tree;
         place.epoch = epoch;
-        if parent != NONE {
+        if parent != NO_PLACE {
             self.link(id, parent, name);
         }
         id
     }
 
     fn allocate(&mut self) -> PlaceId {
-        if self.free != NONE {
+        if std::mem::take(&mut self.dropping) {
+            self.blocks = Vec::new();
+        }
+        if self.free != NO_PLACE {
             let id = self.free;
             self.free = self.get(id).next;
-            self.get_mut(id).next = NONE;
+            self.get_mut(id).next = NO_PLACE;
             return id;
         }
         if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
@@ -193,15 +263,16 @@ impl Places {
         let last = self.blocks.len() - 1;
         self.blocks[last].push(Place {
             wd: 0,
-            same_wd: NONE,
-            tree: NONE,
-            parent: NONE,
+            same_wd: NO_PLACE,
+            tree: NO_PLACE,
+            parent: NO_PLACE,
             epoch: 0,
-            first_child: NONE,
-            previous: NONE,
-            next: NONE,
-            same_hash: NONE,
-            generation_and_state: 0,
+            first_child: NO_PLACE,
+            previous: NO_PLACE,
+            next: NO_PLACE,
+            same_hash: NO_PLACE,
+            generation: 0,
+            flags: 0,
             name: Name::new(b""),
         });
         id
@@ -211,39 +282,65 @@ impl Places {
     pub(crate) fn free(&mut self, id: PlaceId) {
         let next = self.free;
         let place = self.get_mut(id);
-        debug_assert!(place.parent == NONE && place.first_child == NONE && place.wd == 0);
-        place.tree = NONE;
+        debug_assert!(place.parent == NO_PLACE && place.first_child == NO_PLACE && place.wd == 0);
+        place.tree = NO_PLACE;
         place.name = Name::new(b"");
-        place.generation_and_state = ((place.generation_and_state >> 16) + 1) << 16;
+        place.generation = place.generation.wrapping_add(1);
+        place.flags = 0;
         place.next = next;
         self.free = id;
+        self.used -= 1;
         self.version += 1;
     }
 
-    pub(crate) fn is_in_use(&self) -> bool {
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// A path has changed that is not made of places alone.
+    pub(crate) fn changed(&mut self) {
+        self.version += 1;
+    }
+
+    #[cfg(any(debug_assertions, simulation))]
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(crate) fn has_memory(&self) -> bool {
         !self.blocks.is_empty()
     }
 
-    /// Drops the memory when there is no place left.
-    pub(crate) fn reset(&mut self) {
-        *self = Places {
-            version: self.version + 1,
-            era: self.era + 1,
-            ..Places::default()
-        };
+    /// Drops some of the memory when there is no place left: each block takes its time.
+    pub(crate) fn drop_some_memory(&mut self) {
+        const AT_ONCE: usize = 64;
+        debug_assert!(self.used == 0);
+        if !self.dropping {
+            self.dropping = true;
+            self.free = NO_PLACE;
+            self.era = self.era.wrapping_add(1);
+            self.children = HashMap::default();
+            self.version += 1;
+        }
+        let left = self.blocks.len().saturating_sub(AT_ONCE);
+        self.blocks.truncate(left);
+        if left == 0 {
+            self.blocks = Vec::new();
+            self.dropping = false;
+        }
     }
 
     pub(crate) fn link(&mut self, id: PlaceId, parent: PlaceId, name: &[u8]) {
         let hash = self.hash(parent, name);
-        let same_hash = self.children.insert(hash, id).unwrap_or(NONE);
+        let same_hash = self.children.insert(hash, id).unwrap_or(NO_PLACE);
         let next = self.get(parent).first_child;
         let place = self.get_mut(id);
         place.parent = parent;
         place.name = Name::new(name);
         place.same_hash = same_hash;
-        place.previous = NONE;
+        place.previous = NO_PLACE;
         place.next = next;
-        if next != NONE {
+        if next != NO_PLACE {
             self.get_mut(next).previous = id;
         }
         self.get_mut(parent).first_child = id;
@@ -254,23 +351,23 @@ impl Places {
         let place = self.get(id);
         let (parent, previous, next, same_hash) =
             (place.parent, place.previous, place.next, place.same_hash);
-        if parent == NONE {
+        if parent == NO_PLACE {
             return;
         }
         let hash = self.hash(parent, place.name());
         self.remove_from_index(hash, id, same_hash);
         match previous {
-            NONE => self.get_mut(parent).first_child = next,
+            NO_PLACE => self.get_mut(parent).first_child = next,
             _ => self.get_mut(previous).next = next,
         }
-        if next != NONE {
+        if next != NO_PLACE {
             self.get_mut(next).previous = previous;
         }
         let place = self.get_mut(id);
-        place.parent = NONE;
-        place.previous = NONE;
-        place.next = NONE;
-        place.same_hash = NONE;
+        place.parent = NO_PLACE;
+        place.previous = NO_PLACE;
+        place.next = NO_PLACE;
+        place.same_hash = NO_PLACE;
         self.version += 1;
     }
 
@@ -280,13 +377,13 @@ impl Places {
         };
         if first == id {
             match follower {
-                NONE => self.children.remove(&hash),
+                NO_PLACE => self.children.remove(&hash),
                 _ => self.children.insert(hash, follower),
             };
             return;
         }
         let mut at = first;
-        while at != NONE {
+        while at != NO_PLACE {
             let next = self.get(at).same_hash;
             if next == id {
                 self.get_mut(at).same_hash = follower;
@@ -298,7 +395,7 @@ impl Places {
 
     pub(crate) fn child(&self, parent: PlaceId, name: &[u8]) -> Option<PlaceId> {
         let mut at = *self.children.get(&self.hash(parent, name))?;
-        while at != NONE {
+        while at != NO_PLACE {
             let place = self.get(at);
             if place.parent == parent && place.name() == name {
                 return Some(at);
@@ -309,27 +406,29 @@ impl Places {
     }
 
     pub(crate) fn first_child(&self, id: PlaceId) -> Option<PlaceId> {
-        Some(self.get(id).first_child).filter(|&child| child != NONE)
+        Some(self.get(id).first_child).filter(|&child| child != NO_PLACE)
     }
 
     pub(crate) fn children(&self, id: PlaceId) -> impl Iterator<Item = PlaceId> {
         std::iter::successors(self.first_child(id), |&at| {
-            Some(self.get(at).next).filter(|&next| next != NONE)
+            Some(self.get(at).next).filter(|&next| next != NO_PLACE)
         })
     }
 
-    /// All places in use.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (PlaceId, &Place)> {
-        let places = self.blocks.iter().flatten().enumerate();
+    /// The places in use with a number from `start` on.
+    pub(crate) fn from(&self, start: PlaceId) -> impl Iterator<Item = (PlaceId, &Place)> {
+        let first = start as usize / BLOCK;
+        let blocks = self.blocks.get(first..).unwrap_or_default();
+        let places = blocks.iter().flatten().zip((first * BLOCK) as PlaceId..);
         places
-            .filter(|(_, place)| place.tree != NONE)
-            .map(|(index, place)| (index as PlaceId, place))
+            .map(|(place, id)| (id, place))
+            .filter(move |(id, place)| *id >= start && place.tree != NO_PLACE)
     }
 
     /// The root above a place, or the top of the subtree that was taken off.
     pub(crate) fn top(&self, id: PlaceId) -> PlaceId {
         let mut at = id;
-        while self.get(at).parent != NONE {
+        while self.get(at).parent != NO_PLACE {
             at = self.get(at).parent;
         }
         at
@@ -337,7 +436,7 @@ impl Places {
 
     /// The places above one, the nearest first.
     pub(crate) fn above(&self, id: PlaceId) -> impl Iterator<Item = PlaceId> {
-        let parent = |at: &PlaceId| Some(self.get(*at).parent).filter(|&above| above != NONE);
+        let parent = |at: &PlaceId| Some(self.get(*at).parent).filter(|&above| above != NO_PLACE);
         std::iter::successors(parent(&id), parent)
     }
 
@@ -350,7 +449,7 @@ impl Places {
     pub(crate) fn append_path(&self, id: PlaceId, bytes: &mut Vec<u8>) {
         let mut len = 0;
         let mut at = id;
-        while self.get(at).parent != NONE {
+        while self.get(at).parent != NO_PLACE {
             len += 1 + self.get(at).name().len();
             at = self.get(at).parent;
         }
@@ -358,7 +457,7 @@ impl Places {
         bytes.resize(start + len, b'/');
         let mut end = start + len;
         at = id;
-        while self.get(at).parent != NONE {
+        while self.get(at).parent != NO_PLACE {
             let name = self.get(at).name();
             bytes[end - name.len()..end].copy_from_slice(name);
             end -= name.len() + 1;
@@ -375,11 +474,11 @@ impl Places {
     }
 }
 
-/// For keys that are spread already (hashes) or count up (watch descriptors).
+/// For keys that are spread already.
 #[derive(Default)]
-pub(crate) struct IntHasher(u64);
+struct SpreadHasher(u64);
 
-impl Hasher for IntHasher {
+impl Hasher for SpreadHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -392,16 +491,10 @@ impl Hasher for IntHasher {
 
     #[inline]
     fn write_u32(&mut self, n: u32) {
-        // The map takes its buckets from the low bits and its tags from the seven highest. Low bits as they are put
-        // descriptors that were given out one after another side by side in memory.
+        // The map takes its buckets from the low bits and its tags from the seven highest.
         const TAG: u64 = 0x7f << 57;
         let n = self.0 ^ u64::from(n);
         self.0 = n & !TAG | n.wrapping_mul(0x9e37_79b9_7f4a_7c15) & TAG;
-    }
-
-    #[inline]
-    fn write_i32(&mut self, n: i32) {
-        self.write_u32(n as u32);
     }
 }
 
@@ -423,7 +516,7 @@ mod tests {
     #[test]
     fn a_rename_changes_all_paths_below() {
         let mut places = Places::default();
-        let root = places.add(0, 0, NONE, b"");
+        let root = places.add(0, 0, NO_PLACE, b"");
         let a = places.add(0, 0, root, b"a");
         let b = places.add(
             0,
@@ -448,7 +541,7 @@ mod tests {
     #[test]
     fn a_place_is_found_whatever_else_has_come_and_gone() {
         let mut places = Places::default();
-        let root = places.add(0, 0, NONE, b"");
+        let root = places.add(0, 0, NO_PLACE, b"");
         let ids: Vec<_> = (0..5000)
             .map(|n| places.add(0, 0, root, format!("{n}").as_bytes()))
             .collect();
@@ -466,11 +559,11 @@ mod tests {
     #[test]
     fn a_reference_outlives_its_place_safely() {
         let mut places = Places::default();
-        let root = places.add(0, 0, NONE, b"");
+        let root = places.add(0, 0, NO_PLACE, b"");
         let reference = places.reference(root);
         assert_eq!(places.resolve(reference), Some(root));
         places.free(root);
-        assert_eq!(places.add(0, 0, NONE, b""), root);
+        assert_eq!(places.add(0, 0, NO_PLACE, b""), root);
         assert_eq!(places.resolve(reference), None);
     }
 }
