@@ -9,9 +9,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Result;
-use super::error::Failure;
 use super::event::asyncinotify_callback;
+use super::failure::{Failure, Result};
 use super::watch::asyncinotify_destroy;
 use crate::WatchId;
 

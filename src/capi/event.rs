@@ -15,9 +15,8 @@ use std::sync::atomic::Ordering;
 
 use libc::size_t;
 
-use super::Result;
 use super::attachments::{Attached, Destroy};
-use super::error::Failure;
+use super::failure::{Failure, Result};
 use super::inotify::{Call, asyncinotify, on_handle};
 use super::panic::boundary;
 use super::pointer::{array, input, output};

@@ -8,9 +8,8 @@ use std::sync::atomic::AtomicUsize;
 
 use libc::size_t;
 
-use super::Result;
 use super::attachments::{Attachments, Retired};
-use super::error::Failure;
+use super::failure::{Failure, Result};
 use super::handle::{Entered, HandleTable};
 use super::panic::{ErrnoReturn, boundary};
 use super::pointer::output;

@@ -76,8 +76,7 @@ pub mod recursive;
 pub mod watch;
 
 mod attachments;
+mod failure;
 mod handle;
 mod panic;
 mod pointer;
-
-pub(crate) type Result<T> = std::result::Result<T, error::Failure>;

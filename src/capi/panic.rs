@@ -2,8 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Result;
-use super::error::{Failure, set_last_error};
+use super::failure::{Failure, Result, set_last_error};
 
 /// A return type in which failures are negative errnos.
 pub(crate) trait ErrnoReturn {
@@ -67,7 +66,7 @@ fn panicked<R: ErrnoReturn>(name: &'static str, payload: Box<dyn std::any::Any +
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capi::error::asyncinotify_last_error_message;
+    use crate::capi::failure::last_error;
     use std::ffi::CStr;
 
     #[test]
@@ -75,9 +74,7 @@ mod tests {
         let result: i32 = boundary("asyncinotify_test", || panic!("number {}", 3));
         assert_eq!(result, -libc::ENOTRECOVERABLE);
         // SAFETY: never NULL, and valid until this thread's next failure.
-        let message = unsafe { CStr::from_ptr(asyncinotify_last_error_message()) }
-            .to_str()
-            .unwrap();
+        let message = unsafe { CStr::from_ptr(last_error()) }.to_str().unwrap();
         assert_eq!(
             message,
             "asyncinotify_test: a bug in the library: it panicked with \"number 3\""

@@ -5,8 +5,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use super::Result;
-use super::error::Failure;
+use super::failure::{Failure, Result};
 
 fn usable<T>(pointer: *const T, name: &'static str) -> Result<()> {
     match pointer {

@@ -42,9 +42,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use libc::size_t;
 
-use super::Result;
 use super::attachments::{Destroy, Retired};
-use super::error::Failure;
+use super::failure::{Failure, Result};
 use super::inotify::{Call, asyncinotify, on_handle};
 use super::pointer::{optional_output, path};
 use super::watch::{asyncinotify_destroy, asyncinotify_watch, mask};

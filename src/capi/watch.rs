@@ -13,8 +13,7 @@ use std::ffi::{c_char, c_int, c_void};
 
 use libc::size_t;
 
-use super::Result;
-use super::error::Failure;
+use super::failure::{Failure, Result};
 use super::inotify::{asyncinotify, on_handle};
 use super::pointer::{array, optional_output, output, path, put_text};
 use crate::{Mask, WatchId};
