@@ -9,9 +9,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::event::asyncinotify_callback;
 use super::failure::{Failure, Result};
-use super::watch::asyncinotify_destroy;
+use super::types::event::asyncinotify_callback;
+use super::types::watch::asyncinotify_destroy;
 use crate::WatchId;
 
 /// Userdata whose time has come: its destroy function runs, once, when this is dropped. Never drop one under a lock.
@@ -432,8 +432,8 @@ mod tests {
     #[test]
     fn callbacks_come_and_go_without_touching_userdata() {
         unsafe extern "C" fn callback(
-            _: *mut super::super::inotify::asyncinotify,
-            _: *const super::super::event::asyncinotify_event,
+            _: *mut crate::capi::types::inotify::asyncinotify,
+            _: *const crate::capi::types::event::asyncinotify_event,
             _: *mut c_void,
         ) -> i32 {
             0

@@ -13,6 +13,7 @@ use super::failure::{Failure, Result};
 use super::handle::{Entered, HandleTable};
 use super::panic::{ErrnoReturn, boundary};
 use super::pointer::output;
+pub use super::types::inotify::asyncinotify;
 use crate::{InitFlags, Inotify, SyncTimeout};
 
 /// Set close-on-exec on the descriptors, as IN_CLOEXEC.
@@ -28,11 +29,6 @@ pub const ASYNCINOTIFY_TIMEOUT_INFINITE: i32 = -1;
 /// No time-out, the default: do as read(2) on the descriptor would as it was opened, that is -EAGAIN from a non-blocking
 /// instance, waiting for ever on a blocking one. Python: sync_timeout = None
 pub const ASYNCINOTIFY_TIMEOUT_DISABLED: i32 = -2;
-
-/// An open instance. Opaque: a token that the library looks up, not an address.
-pub struct asyncinotify {
-    _private: [u8; 0],
-}
 
 /// What a handle stands for.
 pub(crate) struct Instance {

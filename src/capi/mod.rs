@@ -75,6 +75,9 @@ pub mod inotify;
 pub mod recursive;
 pub mod watch;
 
+// The types of those sections.
+pub mod types;
+
 mod attachments;
 mod failure;
 mod handle;

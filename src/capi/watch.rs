@@ -14,8 +14,10 @@ use std::ffi::{c_char, c_int, c_void};
 use libc::size_t;
 
 use super::failure::{Failure, Result};
-use super::inotify::{asyncinotify, on_handle};
+use super::inotify::on_handle;
 use super::pointer::{array, optional_output, output, path, put_text};
+use super::types::inotify::asyncinotify;
+pub use super::types::watch::{asyncinotify_destroy, asyncinotify_watch};
 use crate::{Mask, WatchId};
 
 // Values of <sys/inotify.h>, written out: the header shows them as they stand here, and a test compares them with libc.
@@ -74,13 +76,6 @@ pub const ASYNCINOTIFY_MASK_CREATE: u32 = 0x10000000;
 pub const ASYNCINOTIFY_MASK_ADD: u32 = 0x20000000;
 /// When adding: end the watch after one event.
 pub const ASYNCINOTIFY_ONESHOT: u32 = 0x80000000;
-
-/// A watch: never 0, never used twice in the life of a process.
-pub type asyncinotify_watch = u64;
-
-/// Frees userdata. Called exactly once with the pointer it was given with, with no lock held, on whichever thread ended
-/// what the userdata belonged to. It may call anything in this library.
-pub type asyncinotify_destroy = Option<unsafe extern "C" fn(userdata: *mut c_void)>;
 
 /// A mask as C gave it.
 pub(crate) fn mask(bits: u32) -> Result<Mask> {
