@@ -9,32 +9,11 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::destroy::Destroy;
 use super::failure::{Failure, Result};
 use super::types::event::asyncinotify_callback;
 use super::types::watch::asyncinotify_destroy;
 use crate::WatchId;
-
-/// Userdata whose time has come: its destroy function runs, once, when this is dropped. Never drop one under a lock.
-pub(crate) struct Destroy {
-    destroy: unsafe extern "C" fn(*mut c_void),
-    userdata: *mut c_void,
-}
-
-impl Destroy {
-    pub(crate) fn new(destroy: asyncinotify_destroy, userdata: *mut c_void) -> Option<Destroy> {
-        destroy.map(|destroy| Destroy { destroy, userdata })
-    }
-}
-
-impl Drop for Destroy {
-    fn drop(&mut self) {
-        // SAFETY: the C program gave this function for this pointer, to be called once, from any thread.
-        unsafe { (self.destroy)(self.userdata) }
-    }
-}
-
-// SAFETY: the header says that destroy functions run on whichever thread ends the watch.
-unsafe impl Send for Destroy {}
 
 /// What an event needs of its watch; plain pointers, owned by the table.
 #[derive(Clone, Copy)]
@@ -310,38 +289,6 @@ impl Drop for Delivery<'_> {
             }
         };
         drop(deferred);
-    }
-}
-
-/// Userdata of filters whose tree has ended. The core drops a filter wherever it is then; the destroy function runs when
-/// the call that was under way is about to leave, and no lock is held.
-#[derive(Default)]
-pub(crate) struct Retired {
-    any: AtomicBool,
-    list: Mutex<Vec<Destroy>>,
-}
-
-impl Retired {
-    pub(crate) fn push(&self, destroy: Destroy) {
-        self.list
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(destroy);
-        self.any.store(true, Ordering::Release);
-    }
-
-    #[inline]
-    pub(crate) fn run(&self) {
-        if self.any.load(Ordering::Relaxed) {
-            self.run_now();
-        }
-    }
-
-    #[cold]
-    fn run_now(&self) {
-        self.any.store(false, Ordering::Relaxed);
-        let list = std::mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(list);
     }
 }
 

@@ -15,7 +15,8 @@ use std::sync::atomic::Ordering;
 
 use libc::size_t;
 
-use super::attachments::{Attached, Destroy};
+use super::attachments::Attached;
+use super::destroy::Destroy;
 use super::failure::{Failure, Result};
 use super::inotify::{Call, on_handle};
 use super::panic::boundary;

@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicUsize;
 
 use libc::size_t;
 
-use super::attachments::{Attachments, Retired};
+use super::attachments::Attachments;
+use super::destroy::Retired;
 use super::failure::{Failure, Result};
 use super::handle::{Entered, HandleTable};
 use super::panic::{ErrnoReturn, boundary};

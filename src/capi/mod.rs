@@ -79,6 +79,7 @@ pub mod watch;
 pub mod types;
 
 mod attachments;
+mod destroy;
 mod failure;
 mod handle;
 mod panic;

@@ -42,7 +42,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use libc::size_t;
 
-use super::attachments::{Destroy, Retired};
+use super::destroy::{Destroy, Retired};
 use super::failure::{Failure, Result};
 use super::inotify::{Call, on_handle};
 use super::pointer::{optional_output, path};
