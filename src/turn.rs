@@ -15,9 +15,8 @@ pub(crate) struct Reader {
     /// Batches taken to their end whose strings are still in use.
     kept: Vec<Batch>,
     spare: Vec<Batch>,
-    /// More events are being fetched behind one that is on its way to the caller: a filter that is asked meanwhile, and
-    /// takes events itself, must not have its strings reused.
-    looking_ahead: usize,
+    /// This counts those who still need the strings of all events taken so far; see [`Turn::hold`].
+    holds: usize,
 }
 
 impl Reader {
@@ -42,6 +41,8 @@ impl Reader {
 pub struct Turn<'a> {
     inotify: &'a Inotify,
     reader: Owned<'a, Reader>,
+    /// This turn's share of the reader's holds.
+    holds: usize,
 }
 
 /// When a wait is over.
@@ -60,14 +61,32 @@ impl Deadline {
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(inotify: &'a Inotify, reader: Owned<'a, Reader>) -> Turn<'a> {
-        Turn { inotify, reader }
+        Turn {
+            inotify,
+            reader,
+            holds: 0,
+        }
     }
 
-    /// Reuses the memory of what was handed out before: to be called where nobody holds on to earlier events.
+    /// From here to the end of this turn every string that was handed out stays valid. A filter may be asked meanwhile, and
+    /// may take events itself: the turn that it has for this recycles nothing.
+    #[inline]
+    pub fn hold(&mut self) {
+        self.holds += 1;
+        self.reader.with(|reader| reader.holds += 1);
+    }
+
+    #[inline]
+    fn release(&mut self, holds: usize) {
+        self.holds -= holds;
+        self.reader.with(|reader| reader.holds -= holds);
+    }
+
+    /// Reuses the memory of events that were handed out before, unless a turn holds on to them.
     #[inline]
     pub fn recycle(&mut self) {
         self.reader.with(|reader| {
-            if reader.kept.is_empty() || reader.looking_ahead > 0 {
+            if reader.kept.is_empty() || reader.holds > 0 {
                 return;
             }
             /// More are in use only while a call gathers events over several reads.
@@ -141,9 +160,10 @@ impl<'a> Turn<'a> {
     }
 
     fn look_ahead(&mut self) -> Result<bool> {
-        self.reader.with(|reader| reader.looking_ahead += 1);
+        // An event may be on its way to the caller.
+        self.hold();
         let fetched = self.refill();
-        self.reader.with(|reader| reader.looking_ahead -= 1);
+        self.release(1);
         fetched
     }
 
@@ -183,5 +203,8 @@ impl Drop for Turn<'_> {
     #[inline]
     fn drop(&mut self) {
         self.publish();
+        if self.holds > 0 {
+            self.release(self.holds);
+        }
     }
 }

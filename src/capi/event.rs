@@ -11,7 +11,6 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::Ordering;
 
 use libc::size_t;
 
@@ -45,23 +44,6 @@ struct Consumer<'a> {
     ended: Option<Destroy>,
 }
 
-/// While it lives, events of several reads are gathered for one call, and none of their strings may go.
-struct Gathering<'a>(&'a Call);
-
-impl<'a> Gathering<'a> {
-    fn begin(call: &'a Call) -> Self {
-        // Only the thread whose turn it is changes it.
-        call.gathering.fetch_add(1, Ordering::Relaxed);
-        Gathering(call)
-    }
-}
-
-impl Drop for Gathering<'_> {
-    fn drop(&mut self) {
-        self.0.gathering.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// How a round of callbacks ended.
 enum End {
     Empty,
@@ -88,7 +70,7 @@ impl<'a> Consumer<'a> {
     #[inline(always)]
     fn begin(&mut self) {
         self.call.attachments.run_delivered();
-        self.recycle();
+        self.turn.recycle();
     }
 
     /// The same for a call that never waits: a wake is done with.
@@ -96,14 +78,6 @@ impl<'a> Consumer<'a> {
     fn begin_without_waiting(&mut self) {
         self.begin();
         self.turn.clear_wake();
-    }
-
-    /// Ends the life of the strings of earlier events; not inside a filter that is asked while events are gathered.
-    #[inline(always)]
-    fn recycle(&mut self) {
-        if self.call.gathering.load(Ordering::Relaxed) == 0 {
-            self.turn.recycle();
-        }
     }
 
     /// Before leaving with events untaken: the pollable fd says so, with a new edge. Should it fail, what could not be
@@ -183,7 +157,7 @@ impl<'a> Consumer<'a> {
             if wakes && self.turn.clear_wake() {
                 break Ok(End::Woken);
             }
-            self.recycle();
+            self.turn.recycle();
             let mut event = MaybeUninit::uninit();
             match self.take(event.as_mut_ptr()) {
                 Ok(true) => count += 1,
@@ -375,7 +349,7 @@ pub unsafe extern "C" fn asyncinotify_get_events(
         let out = unsafe { array(out, max, "out") }?;
         let mut consumer = Consumer::new(call, call.inotify.turn()?);
         consumer.begin_without_waiting();
-        let _gathering = Gathering::begin(call);
+        consumer.turn.hold();
         for count in 0..max {
             match consumer.take_one(out.place(count)) {
                 Ok(1) => {}

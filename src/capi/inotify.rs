@@ -4,7 +4,6 @@
 
 use std::ffi::c_int;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use libc::size_t;
 
@@ -37,8 +36,6 @@ pub(crate) struct Instance {
     pub(crate) inotify: Inotify,
     pub(crate) attachments: Attachments,
     pub(crate) retired: Arc<Retired>,
-    /// Calls that gather events under way: not 0 inside a filter that they ask.
-    pub(crate) gathering: AtomicUsize,
 }
 
 static HANDLES: HandleTable<Instance> = HandleTable::new();
@@ -111,7 +108,6 @@ pub unsafe extern "C" fn asyncinotify_new(init_flags: u32, out: *mut *mut asynci
                 inotify: Inotify::new(flags)?,
                 attachments: Attachments::new(),
                 retired: Arc::default(),
-                gathering: AtomicUsize::new(0),
             })
             .ok_or_else(|| {
                 Failure::new(
