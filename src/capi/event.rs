@@ -17,7 +17,7 @@ use libc::size_t;
 use super::attachments::Attached;
 use super::destroy::Destroy;
 use super::failure::{Failure, Result};
-use super::inotify::{Call, on_handle};
+use super::instance::{Call, on_handle};
 use super::panic::boundary;
 use super::pointer::{array, input, output};
 pub use super::types::event::{asyncinotify_callback, asyncinotify_event};
@@ -69,7 +69,7 @@ impl<'a> Consumer<'a> {
     /// Begins a call: what earlier events ended is destroyed, the strings of earlier events are recycled.
     #[inline(always)]
     fn begin(&mut self) {
-        self.call.attachments.run_delivered();
+        self.call.attachments().run_delivered();
         self.turn.recycle();
     }
 
@@ -99,7 +99,7 @@ impl<'a> Consumer<'a> {
         };
         match watch {
             Some(watch) if last => self.end(watch),
-            Some(watch) => self.attached = self.call.attachments.of(watch),
+            Some(watch) => self.attached = self.call.attachments().of(watch),
             None => self.attached = Attached::NOTHING,
         }
         // SAFETY: written in full just now.
@@ -113,7 +113,7 @@ impl<'a> Consumer<'a> {
 
     #[cold]
     fn end(&mut self, watch: WatchId) {
-        (self.attached, self.ended) = self.call.attachments.end(watch);
+        (self.attached, self.ended) = self.call.attachments().end(watch);
     }
 
     #[cold]
@@ -136,7 +136,7 @@ impl<'a> Consumer<'a> {
     #[cold]
     fn keep_ended(&mut self) {
         if let Some(ended) = self.ended.take() {
-            self.call.attachments.keep_until_next_take(ended);
+            self.call.attachments().keep_until_next_take(ended);
         }
     }
 
@@ -148,7 +148,7 @@ impl<'a> Consumer<'a> {
         callback: asyncinotify_callback,
         userdata: *mut c_void,
     ) -> (usize, Result<End>) {
-        let delivery = self.call.attachments.begin_delivery();
+        let delivery = self.call.attachments().begin_delivery();
         let mut count = 0;
         let end = loop {
             if count == max {
@@ -200,8 +200,8 @@ impl<'a> Consumer<'a> {
 
     /// How long a wait may last that begins now; an error where it must not even begin.
     fn deadline(&self) -> Result<Deadline> {
-        match self.call.inotify.sync_timeout() {
-            SyncTimeout::Disabled if !self.call.inotify.is_blocking() => Err(Failure::new(
+        match self.call.inotify().sync_timeout() {
+            SyncTimeout::Disabled if !self.call.inotify().is_blocking() => Err(Failure::new(
                 libc::EAGAIN,
                 "no event now, and the instance is non-blocking with no sync_timeout set",
             )),
@@ -267,7 +267,7 @@ pub unsafe extern "C" fn asyncinotify_get(
     on_handle("asyncinotify_get", self_, |call| {
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
-        let mut consumer = Consumer::new(call, call.inotify.turn()?);
+        let mut consumer = Consumer::new(call, call.inotify().turn()?);
         consumer.begin_without_waiting();
         consumer.take_one(out.place(0))
     })
@@ -297,7 +297,7 @@ pub unsafe extern "C" fn asyncinotify_sync_get(
     on_handle("asyncinotify_sync_get", self_, |call| {
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
-        let mut consumer = Consumer::new(call, call.inotify.turn()?);
+        let mut consumer = Consumer::new(call, call.inotify().turn()?);
         consumer.begin();
         let mut deadline = None;
         loop {
@@ -347,7 +347,7 @@ pub unsafe extern "C" fn asyncinotify_get_events(
         }
         // SAFETY: the header asks for room for `max` events.
         let out = unsafe { array(out, max, "out") }?;
-        let mut consumer = Consumer::new(call, call.inotify.turn()?);
+        let mut consumer = Consumer::new(call, call.inotify().turn()?);
         consumer.begin_without_waiting();
         consumer.turn.hold();
         for count in 0..max {
@@ -383,9 +383,7 @@ pub unsafe extern "C" fn asyncinotify_watch_set_callback(
     callback: asyncinotify_callback,
 ) -> c_int {
     on_handle("asyncinotify_watch_set_callback", self_, |call| {
-        let watch = WatchId::from_raw(watch);
-        let alive = || Ok(call.inotify.watch_is_active(watch).map(drop)?);
-        call.attachments.set_callback(watch, callback, alive)?;
+        call.set_callback(WatchId::from_raw(watch), callback)?;
         Ok(0)
     })
 }
@@ -417,7 +415,7 @@ pub unsafe extern "C" fn asyncinotify_dispatch(
     userdata: *mut c_void,
 ) -> isize {
     on_handle("asyncinotify_dispatch", self_, |call| {
-        let mut consumer = Consumer::new(call, call.inotify.turn()?);
+        let mut consumer = Consumer::new(call, call.inotify().turn()?);
         consumer.begin_without_waiting();
         let max = if max == 0 { usize::MAX } else { max };
         match consumer.deliver(max, false, callback, userdata) {
@@ -456,12 +454,12 @@ pub unsafe extern "C" fn asyncinotify_run(
     userdata: *mut c_void,
 ) -> c_int {
     on_handle("asyncinotify_run", self_, |call| {
-        let mut consumer = Consumer::new(call, call.inotify.turn()?);
+        let mut consumer = Consumer::new(call, call.inotify().turn()?);
         consumer.begin();
         let mut deadline = None;
         loop {
             // Of watches whose last event a callback took itself.
-            call.attachments.run_delivered();
+            call.attachments().run_delivered();
             let (count, end) = consumer.deliver(usize::MAX, true, callback, userdata);
             match end? {
                 End::Empty => {}

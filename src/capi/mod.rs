@@ -82,5 +82,7 @@ mod attachments;
 mod destroy;
 mod failure;
 mod handle;
+mod instance;
+mod mask;
 mod panic;
 mod pointer;

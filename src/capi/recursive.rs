@@ -44,14 +44,14 @@ use libc::size_t;
 
 use super::destroy::{Destroy, Retired};
 use super::failure::{Failure, Result};
-use super::inotify::{Call, on_handle};
+use super::instance::{Call, on_handle};
+use super::mask::mask_from_c;
 use super::pointer::{optional_output, path};
 use super::types::inotify::asyncinotify;
 pub use super::types::recursive::{
     asyncinotify_directory_callback, asyncinotify_filter, asyncinotify_recursive_options,
 };
 use super::types::watch::{asyncinotify_destroy, asyncinotify_watch};
-use super::watch::mask;
 use crate::{Filter, RecursiveFlags, RecursiveOptions, WatchId};
 
 /// Begin by listing what is there: SYNC_BEGIN, a SYNTHETIC event for every entry, SYNC_END; and again after an overflow.
@@ -167,7 +167,7 @@ fn options(
             destroy: options.filter_destroy,
             use_of: Mutex::default(),
             answered: Condvar::new(),
-            retired: call.retired.clone(),
+            retired: call.retired(),
         })),
         None if options.filter_destroy.is_some() => {
             return Err(Failure::argument(
@@ -280,9 +280,9 @@ pub unsafe extern "C" fn asyncinotify_add_recursive(
                 read_options(opts)?,
             )
         };
-        let mask = self::mask(mask)?;
+        let mask = mask_from_c(mask)?;
         let (options, owner) = options(call, opts)?;
-        let added = call.inotify.add_recursive(path, mask, options);
+        let added = call.inotify().add_recursive(path, mask, options);
         if let Some(owner) = owner {
             match added {
                 Ok(_) => owner.keep(),
@@ -318,7 +318,7 @@ pub unsafe extern "C" fn asyncinotify_watch_each_directory(
 ) -> isize {
     on_handle("asyncinotify_watch_each_directory", self_, |call| {
         let count = call
-            .inotify
+            .inotify()
             .each_directory(WatchId::from_raw(watch), &mut |path| {
                 let stop = callback.map_or(0, |callback| {
                     // SAFETY: the C program gave this function for this purpose; the path lives until it returns.
