@@ -16,6 +16,7 @@ use libc::size_t;
 
 use super::attachments::Attached;
 use super::destroy::Destroy;
+use super::dup;
 use super::failure::{Failure, Result};
 use super::instance::{Call, on_handle};
 use super::panic::boundary;
@@ -507,7 +508,7 @@ pub unsafe extern "C" fn asyncinotify_event_dup(
         // SAFETY: the header asks for an event with valid strings, and for a place for one pointer.
         let (event, out) = unsafe { (input(event, "event")?, output(out, "out")?) };
         // SAFETY: the same.
-        out.put_first(unsafe { copy(event) }?);
+        out.put_first(unsafe { dup::copy(event) }?);
         Ok(0)
     })
 }
@@ -520,84 +521,14 @@ pub unsafe extern "C" fn asyncinotify_event_dup(
 /// Python: dropping the last reference to an Event
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_event_free(event: *mut asyncinotify_event) {
-    // SAFETY: NULL, or from the malloc in `copy` by the header's demand.
-    unsafe { libc::free(event.cast()) }
-}
-
-/// One block: the struct, path, moved_from, and the name if it is not the tail of the path.
-///
-/// # Safety
-/// The event's strings are valid for their lengths.
-unsafe fn copy(event: &asyncinotify_event) -> Result<*mut asyncinotify_event> {
-    let name_offset = (event.name.addr()).wrapping_sub(event.path.addr());
-    let name_in_path = !event.path.is_null()
-        && !event.name.is_null()
-        && name_offset.checked_add(event.name_len) == Some(event.path_len);
-    let own_name = if name_in_path {
-        ptr::null()
-    } else {
-        event.name
-    };
-
-    let room = |text: *const c_char, len: usize| {
-        if text.is_null() {
-            Some(0)
-        } else {
-            len.checked_add(1)
-        }
-    };
-    let size = room(event.path, event.path_len)
-        .and_then(|size| size.checked_add(room(event.moved_from, event.moved_from_len)?))
-        .and_then(|size| size.checked_add(room(own_name, event.name_len)?))
-        .and_then(|size| size.checked_add(size_of::<asyncinotify_event>()));
-    // SAFETY: malloc takes any size. It is used because the block is freed without its size being known.
-    let block: *mut asyncinotify_event = size
-        .map_or(ptr::null_mut(), |size| unsafe { libc::malloc(size) })
-        .cast();
-    if block.is_null() {
-        return Err(Failure::new(
-            libc::ENOMEM,
-            "no memory for a copy of the event",
-        ));
-    }
-    // SAFETY: the block has the struct's size, and malloc aligns for everything in it; strings go behind it.
-    let mut free = unsafe {
-        block.copy_from_nonoverlapping(event, 1);
-        block.add(1).cast::<c_char>()
-    };
-    let mut append = |text: *const c_char, len: usize| {
-        if text.is_null() {
-            return ptr::null();
-        }
-        let place = free;
-        // SAFETY: `size` has counted these len + 1 bytes; the source is valid for len by the caller's promise.
-        unsafe {
-            place.copy_from_nonoverlapping(text, len);
-            *place.add(len) = 0;
-            free = place.add(len + 1);
-        }
-        place.cast_const()
-    };
-    let path = append(event.path, event.path_len);
-    let moved_from = append(event.moved_from, event.moved_from_len);
-    let name = match name_in_path {
-        true => path.wrapping_add(name_offset),
-        false => append(event.name, event.name_len),
-    };
-    // SAFETY: the struct at the block's start was initialised above.
-    unsafe {
-        (*block).path = path;
-        (*block).moved_from = moved_from;
-        (*block).name = name;
-    }
-    Ok(block)
+    // SAFETY: the header asks for NULL or a copy that has not been freed.
+    unsafe { dup::free(event) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::EventFlags;
-    use std::ffi::CStr;
 
     #[test]
     fn flags_are_the_cores() {
@@ -607,101 +538,15 @@ mod tests {
         assert_eq!(ASYNCINOTIFY_EVENT_ERROR, EventFlags::ERROR.bits());
     }
 
-    fn event(
-        path: Option<&CStr>,
-        name: Option<&CStr>,
-        moved_from: Option<&CStr>,
-    ) -> asyncinotify_event {
-        to_c(&Event {
-            watch: Some(WatchId::from_raw(7)),
-            wd: 3,
-            mask: crate::Mask::CREATE,
-            cookie: 9,
-            flags: EventFlags::SYNTHETIC,
-            error: 0,
-            path: path.map(Text::from),
-            name: name.map(Text::from),
-            moved_from: moved_from.map(Text::from),
-            last: false,
-        })
-    }
-
-    /// What a copy says, and whether its name lies in its path.
-    fn copied(event: &asyncinotify_event) -> ([Option<Vec<u8>>; 3], bool) {
-        let mut out = ptr::null_mut();
-        // SAFETY: the event's strings are static, `out` is a place for a pointer.
-        assert_eq!(unsafe { asyncinotify_event_dup(event, &mut out) }, 0);
-        // SAFETY: just filled by the call that succeeded.
-        let copy = unsafe { &*out };
-        assert_eq!(
-            (copy.watch, copy.wd, copy.mask, copy.cookie, copy.flags),
-            (7, 3, 0x100, 9, 1)
-        );
-        let texts = [
-            (copy.path, copy.path_len),
-            (copy.name, copy.name_len),
-            (copy.moved_from, copy.moved_from_len),
-        ];
-        let texts = texts.map(|(text, len)| {
-            // SAFETY: a string of the copy, NUL-terminated.
-            let text =
-                (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes().to_vec());
-            assert_eq!(text.as_ref().map_or(0, Vec::len), len);
-            text
-        });
-        let inside = copy.path_len > 0
-            && (copy.path.addr()..copy.path.addr() + copy.path_len).contains(&copy.name.addr());
-        // SAFETY: from event_dup, freed once; and NULL.
-        unsafe {
-            asyncinotify_event_free(out);
-            asyncinotify_event_free(ptr::null_mut());
-        }
-        (texts, inside)
-    }
-
-    #[test]
-    fn a_copy_has_all_strings() {
-        let path = c"/tmp/a/name";
-        let name = Some(&path[7..]);
-        let some = |text: &str| Some(text.as_bytes().to_vec());
-        assert_eq!(
-            copied(&event(Some(path), name, None)),
-            ([some("/tmp/a/name"), some("name"), None], true)
-        );
-        assert_eq!(
-            copied(&event(Some(path), name, Some(c"old"))),
-            ([some("/tmp/a/name"), some("name"), some("old")], true)
-        );
-        assert_eq!(
-            copied(&event(Some(path), None, None)),
-            ([some("/tmp/a/name"), None, None], false)
-        );
-        assert_eq!(
-            copied(&event(None, Some(c"name"), None)),
-            ([None, some("name"), None], false)
-        );
-        assert_eq!(
-            copied(&event(Some(path), Some(c"name"), None)),
-            ([some("/tmp/a/name"), some("name"), None], false)
-        );
-        assert_eq!(
-            copied(&event(None, None, None)),
-            ([None, None, None], false)
-        );
-        assert_eq!(
-            copied(&event(Some(c""), Some(c""), None)),
-            ([some(""), some(""), None], false)
-        );
-    }
-
     #[test]
     fn a_copy_of_nothing_is_refused() {
         let mut out = ptr::null_mut();
-        // SAFETY: NULL is allowed and refused.
+        let event = MaybeUninit::zeroed();
+        // SAFETY: NULL is allowed and refused, and an event of zeros has no strings.
         unsafe {
             assert_eq!(asyncinotify_event_dup(ptr::null(), &mut out), -libc::EINVAL);
             assert_eq!(
-                asyncinotify_event_dup(&event(None, None, None), ptr::null_mut()),
+                asyncinotify_event_dup(event.as_ptr(), ptr::null_mut()),
                 -libc::EINVAL
             );
         }

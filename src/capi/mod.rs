@@ -80,6 +80,7 @@ pub mod types;
 
 mod attachments;
 mod destroy;
+mod dup;
 mod failure;
 mod filter;
 mod handle;
