@@ -18,8 +18,8 @@ use crate::WatchId;
 /// What an event needs of its watch; plain pointers, owned by the table.
 #[derive(Clone, Copy)]
 pub(crate) struct Attached {
-    pub(crate) userdata: *mut c_void,
-    pub(crate) callback: asyncinotify_callback,
+    userdata: *mut c_void,
+    callback: asyncinotify_callback,
 }
 
 impl Attached {
@@ -27,6 +27,16 @@ impl Attached {
         userdata: ptr::null_mut(),
         callback: None,
     };
+
+    #[inline]
+    pub(crate) fn userdata(&self) -> *mut c_void {
+        self.userdata
+    }
+
+    #[inline]
+    pub(crate) fn callback(&self) -> asyncinotify_callback {
+        self.callback
+    }
 }
 
 struct Entry {

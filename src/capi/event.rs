@@ -8,23 +8,20 @@
 //! event. An event's userdata lives as long as its watch; that of an event which ended its watch until the next call that
 //! takes events, in a callback until that has returned.
 
-use std::ffi::{c_char, c_int, c_void};
-use std::mem::MaybeUninit;
-use std::ptr;
+use std::ffi::{c_int, c_void};
 
 use libc::size_t;
 
-use super::attachments::Attached;
-use super::destroy::Destroy;
+use super::consumer::{self, General};
 use super::dup;
-use super::failure::{Failure, Result};
-use super::instance::{Call, on_handle};
+use super::failure::Failure;
+use super::instance::on_handle;
 use super::panic::boundary;
 use super::pointer::{array, input, output};
 pub use super::types::event::{asyncinotify_callback, asyncinotify_event};
 use super::types::inotify::asyncinotify;
 use super::types::watch::asyncinotify_watch;
-use crate::{Deadline, Event, SyncTimeout, Text, Turn, WatchId};
+use crate::WatchId;
 
 /// In `flags`: not from the kernel. A scan has found this, and it is reported as its appearing would have been.
 pub const ASYNCINOTIFY_EVENT_SYNTHETIC: u32 = 0x1;
@@ -34,217 +31,6 @@ pub const ASYNCINOTIFY_EVENT_SYNC_BEGIN: u32 = 0x2;
 pub const ASYNCINOTIFY_EVENT_SYNC_END: u32 = 0x4;
 /// In `flags`: a directory can't be watched. `error` says why, `path` which; mask ISDIR, wd -1.
 pub const ASYNCINOTIFY_EVENT_ERROR: u32 = 0x8;
-
-/// This thread's turn to take events from a handle.
-struct Consumer<'a> {
-    call: &'a Call,
-    turn: Turn<'a>,
-    /// What the watch of the event taken last has.
-    attached: Attached,
-    /// That event ended its watch.
-    ended: Option<Destroy>,
-}
-
-/// How a round of callbacks ended.
-enum End {
-    Empty,
-    Enough,
-    /// A callback returned this.
-    Stopped(c_int),
-    Woken,
-    Closed,
-}
-
-impl<'a> Consumer<'a> {
-    /// Constructed where it is used and never moved, which would cost more than all the rest.
-    #[inline(always)]
-    fn new(call: &'a Call, turn: Turn<'a>) -> Self {
-        Consumer {
-            call,
-            turn,
-            attached: Attached::NOTHING,
-            ended: None,
-        }
-    }
-
-    /// Begins a call: what earlier events ended is destroyed, the strings of earlier events are recycled.
-    #[inline(always)]
-    fn begin(&mut self) {
-        self.call.attachments().run_delivered();
-        self.turn.recycle();
-    }
-
-    /// The same for a call that never waits: a wake is done with.
-    #[inline(always)]
-    fn begin_without_waiting(&mut self) {
-        self.begin();
-        self.turn.clear_wake();
-    }
-
-    /// Before leaving with events untaken: the pollable fd says so, with a new edge. Should it fail, what could not be
-    /// read still makes the fd readable, and the next call meets the error; this one has something better to return.
-    fn stop_early(&mut self) {
-        let _ = self.turn.stop_early();
-    }
-
-    /// Takes the next event into `out`; false if there is none.
-    #[inline(always)]
-    fn take(&mut self, out: *mut asyncinotify_event) -> Result<bool> {
-        let Some((watch, last)) = self.turn.take(|event| {
-            // SAFETY: `out` is a place for one event, by the check of whoever calls this.
-            unsafe { out.write(to_c(event)) };
-            (event.watch, event.last)
-        })?
-        else {
-            return Ok(false);
-        };
-        match watch {
-            Some(watch) if last => self.end(watch),
-            Some(watch) => self.attached = self.call.attachments().of(watch),
-            None => self.attached = Attached::NOTHING,
-        }
-        // SAFETY: written in full just now.
-        unsafe { (*out).userdata = self.attached.userdata };
-        // A close in another thread has perhaps taken the userdata away before it was looked up: then there is no event.
-        match self.call.is_open() {
-            true => Ok(true),
-            false => Err(self.abandon()),
-        }
-    }
-
-    #[cold]
-    fn end(&mut self, watch: WatchId) {
-        (self.attached, self.ended) = self.call.attachments().end(watch);
-    }
-
-    #[cold]
-    fn abandon(&mut self) -> Failure {
-        self.keep_ended();
-        Failure::cancelled()
-    }
-
-    /// As `take`, for an event that is returned to C: how many there were.
-    #[inline(always)]
-    fn take_one(&mut self, out: *mut asyncinotify_event) -> Result<c_int> {
-        let taken = self.take(out)?;
-        if self.ended.is_some() {
-            self.keep_ended();
-        }
-        Ok(taken.into())
-    }
-
-    /// What the event has ended lives until the next call that takes events.
-    #[cold]
-    fn keep_ended(&mut self) {
-        if let Some(ended) = self.ended.take() {
-            self.call.attachments().keep_until_next_take(ended);
-        }
-    }
-
-    /// Calls back for what is there now, at most `max` events. Returns how many were delivered, and why no more.
-    fn deliver(
-        &mut self,
-        max: usize,
-        wakes: bool,
-        callback: asyncinotify_callback,
-        userdata: *mut c_void,
-    ) -> (usize, Result<End>) {
-        let delivery = self.call.attachments().begin_delivery();
-        let mut count = 0;
-        let end = loop {
-            if count == max {
-                break Ok(End::Enough);
-            }
-            if wakes && self.turn.clear_wake() {
-                break Ok(End::Woken);
-            }
-            self.turn.recycle();
-            let mut event = MaybeUninit::uninit();
-            match self.take(event.as_mut_ptr()) {
-                Ok(true) => count += 1,
-                Ok(false) => break Ok(End::Empty),
-                Err(failure) => break Err(failure),
-            }
-            // A callback may look at the pollable fd.
-            self.turn.publish();
-            let stop = self.call_back(event.as_ptr(), callback, userdata);
-            if let Some(ended) = self.ended.take() {
-                delivery.finish(ended);
-            }
-            if !self.call.is_open() {
-                break Ok(End::Closed);
-            }
-            if stop != 0 {
-                break Ok(End::Stopped(stop));
-            }
-        };
-        (count, end)
-    }
-
-    /// A watch's own callback if it has one, else the general one, else nobody.
-    #[inline]
-    fn call_back(
-        &self,
-        event: *const asyncinotify_event,
-        callback: asyncinotify_callback,
-        userdata: *mut c_void,
-    ) -> c_int {
-        let (callback, userdata) = match self.attached.callback {
-            Some(own) => (Some(own), self.attached.userdata),
-            None => (callback, userdata),
-        };
-        callback.map_or(0, |callback| {
-            // SAFETY: the C program gave this function for this purpose; the event is filled and lives until it returns.
-            unsafe { callback(self.call.handle(), event, userdata) }
-        })
-    }
-
-    /// How long a wait may last that begins now; an error where it must not even begin.
-    fn deadline(&self) -> Result<Deadline> {
-        match self.call.inotify().sync_timeout() {
-            SyncTimeout::Disabled if !self.call.inotify().is_blocking() => Err(Failure::new(
-                libc::EAGAIN,
-                "no event now, and the instance is non-blocking with no sync_timeout set",
-            )),
-            timeout => Ok(Deadline::after(timeout)),
-        }
-    }
-}
-
-fn woken() -> Failure {
-    Failure::new(libc::EINTR, "interrupted by asyncinotify_wake()")
-}
-
-#[inline]
-fn to_c(event: &Event<'_>) -> asyncinotify_event {
-    let (path, path_len) = string(event.path);
-    let (name, name_len) = string(event.name);
-    let (moved_from, moved_from_len) = string(event.moved_from);
-    asyncinotify_event {
-        watch: event.watch.map_or(0, WatchId::as_raw),
-        wd: event.wd,
-        mask: event.mask.bits(),
-        cookie: event.cookie,
-        flags: event.flags.bits(),
-        error: event.error,
-        reserved0: 0,
-        name,
-        name_len,
-        path,
-        path_len,
-        moved_from,
-        moved_from_len,
-        userdata: ptr::null_mut(),
-        reserved: [0; 4],
-    }
-}
-
-#[inline]
-fn string(text: Option<Text<'_>>) -> (*const c_char, usize) {
-    text.map_or((ptr::null(), 0), |text| {
-        (text.as_ptr(), text.to_bytes().len())
-    })
-}
 
 /// Takes the next event that is there now.
 ///
@@ -268,9 +54,7 @@ pub unsafe extern "C" fn asyncinotify_get(
     on_handle("asyncinotify_get", self_, |call| {
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
-        let mut consumer = Consumer::new(call, call.inotify().turn()?);
-        consumer.begin_without_waiting();
-        consumer.take_one(out.place(0))
+        consumer::get(call, &out)
     })
 }
 
@@ -298,25 +82,7 @@ pub unsafe extern "C" fn asyncinotify_sync_get(
     on_handle("asyncinotify_sync_get", self_, |call| {
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
-        let mut consumer = Consumer::new(call, call.inotify().turn()?);
-        consumer.begin();
-        let mut deadline = None;
-        loop {
-            if consumer.turn.clear_wake() {
-                return Err(woken());
-            }
-            if consumer.take_one(out.place(0))? == 1 {
-                return Ok(1);
-            }
-            // Made when it is needed: an event that is there costs no look at the clock.
-            let deadline = match deadline {
-                Some(deadline) => deadline,
-                None => *deadline.insert(consumer.deadline()?),
-            };
-            if !consumer.turn.wait(deadline)? {
-                return Ok(0);
-            }
-        }
+        consumer::sync_get(call, &out)
     })
 }
 
@@ -348,19 +114,7 @@ pub unsafe extern "C" fn asyncinotify_get_events(
         }
         // SAFETY: the header asks for room for `max` events.
         let out = unsafe { array(out, max, "out") }?;
-        let mut consumer = Consumer::new(call, call.inotify().turn()?);
-        consumer.begin_without_waiting();
-        consumer.turn.hold();
-        for count in 0..max {
-            match consumer.take_one(out.place(count)) {
-                Ok(1) => {}
-                // What was taken already is not lost to an error; the next call meets it again.
-                Err(failure) if count == 0 || !call.is_open() => return Err(failure),
-                _ => return Ok(count as isize),
-            }
-        }
-        consumer.stop_early();
-        Ok(max as isize)
+        consumer::get_events(call, &out)
     })
 }
 
@@ -416,18 +170,8 @@ pub unsafe extern "C" fn asyncinotify_dispatch(
     userdata: *mut c_void,
 ) -> isize {
     on_handle("asyncinotify_dispatch", self_, |call| {
-        let mut consumer = Consumer::new(call, call.inotify().turn()?);
-        consumer.begin_without_waiting();
         let max = if max == 0 { usize::MAX } else { max };
-        match consumer.deliver(max, false, callback, userdata) {
-            // What was delivered already is told; the next call meets the error again.
-            (0, Err(failure)) => Err(failure),
-            (count, Err(_) | Ok(End::Empty | End::Closed)) => Ok(count as isize),
-            (count, Ok(End::Enough | End::Stopped(_) | End::Woken)) => {
-                consumer.stop_early();
-                Ok(count as isize)
-            }
-        }
+        consumer::dispatch(call, max, General::new(callback, userdata))
     })
 }
 
@@ -455,35 +199,7 @@ pub unsafe extern "C" fn asyncinotify_run(
     userdata: *mut c_void,
 ) -> c_int {
     on_handle("asyncinotify_run", self_, |call| {
-        let mut consumer = Consumer::new(call, call.inotify().turn()?);
-        consumer.begin();
-        let mut deadline = None;
-        loop {
-            // Of watches whose last event a callback took itself.
-            call.attachments().run_delivered();
-            let (count, end) = consumer.deliver(usize::MAX, true, callback, userdata);
-            match end? {
-                End::Empty => {}
-                End::Closed => return Err(Failure::cancelled()),
-                End::Woken => {
-                    consumer.stop_early();
-                    return Err(woken());
-                }
-                End::Enough => {}
-                End::Stopped(value) => {
-                    consumer.stop_early();
-                    return Ok(value);
-                }
-            }
-            // The time begins anew with each event.
-            let until = match deadline {
-                Some(until) if count == 0 => until,
-                _ => *deadline.insert(consumer.deadline()?),
-            };
-            if !consumer.turn.wait(until)? {
-                return Ok(0);
-            }
-        }
+        consumer::run(call, General::new(callback, userdata))
     })
 }
 
@@ -529,6 +245,8 @@ pub unsafe extern "C" fn asyncinotify_event_free(event: *mut asyncinotify_event)
 mod tests {
     use super::*;
     use crate::EventFlags;
+    use std::mem::MaybeUninit;
+    use std::ptr;
 
     #[test]
     fn flags_are_the_cores() {

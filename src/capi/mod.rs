@@ -79,6 +79,7 @@ pub mod watch;
 pub mod types;
 
 mod attachments;
+mod consumer;
 mod destroy;
 mod dup;
 mod failure;
