@@ -41,8 +41,6 @@ impl Reader {
 pub struct Turn<'a> {
     inotify: &'a Inotify,
     reader: Owned<'a, Reader>,
-    /// This turn's share of the reader's holds.
-    holds: usize,
 }
 
 /// When a wait is over.
@@ -61,25 +59,20 @@ impl Deadline {
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(inotify: &'a Inotify, reader: Owned<'a, Reader>) -> Turn<'a> {
-        Turn {
-            inotify,
-            reader,
-            holds: 0,
-        }
+        Turn { inotify, reader }
     }
 
-    /// From here to the end of this turn every string that was handed out stays valid. A filter may be asked meanwhile, and
-    /// may take events itself: the turn that it has for this recycles nothing.
+    /// From here to `release` every string that was handed out stays valid. A filter may be asked meanwhile, and may take
+    /// events itself: the turn that it has for this recycles nothing.
     #[inline]
     pub fn hold(&mut self) {
-        self.holds += 1;
         self.reader.with(|reader| reader.holds += 1);
     }
 
+    /// Takes one `hold` back.
     #[inline]
-    fn release(&mut self, holds: usize) {
-        self.holds -= holds;
-        self.reader.with(|reader| reader.holds -= holds);
+    pub fn release(&mut self) {
+        self.reader.with(|reader| reader.holds -= 1);
     }
 
     /// Reuses the memory of events that were handed out before, unless a turn holds on to them.
@@ -163,7 +156,7 @@ impl<'a> Turn<'a> {
         // An event may be on its way to the caller.
         self.hold();
         let fetched = self.refill();
-        self.release(1);
+        self.release();
         fetched
     }
 
@@ -203,8 +196,5 @@ impl Drop for Turn<'_> {
     #[inline]
     fn drop(&mut self) {
         self.publish();
-        if self.holds > 0 {
-            self.release(self.holds);
-        }
     }
 }

@@ -41,9 +41,8 @@ pub(crate) fn sync_get(call: &Call, out: &Room<asyncinotify_event>) -> Result<c_
 pub(crate) fn get_events(call: &Call, out: &Room<asyncinotify_event>) -> Result<isize> {
     let mut consumer = Consumer::new(call, call.inotify().turn()?);
     consumer.begin_without_waiting();
-    // The events may come from several reads, and the caller gets all of their strings.
-    consumer.turn.hold();
-    let end = consumer.gather(out.len(), |consumer| {
+    let holding = Holding::begin(&mut consumer);
+    let end = holding.consumer.gather(out.len(), |consumer| {
         Ok(match consumer.take_into(out)? {
             true => None,
             false => Some(End::Empty),
@@ -52,7 +51,7 @@ pub(crate) fn get_events(call: &Call, out: &Room<asyncinotify_event>) -> Result<
     match end {
         // The close has ended the life of the strings that were gathered before.
         Err(failure) if !call.is_open() => Err(failure),
-        end => consumer.finish(end),
+        end => holding.consumer.finish(end),
     }
 }
 
@@ -72,7 +71,12 @@ pub(crate) fn run(call: &Call, general: General) -> Result<c_int> {
     let stopped = consumer.wait_for(|consumer| {
         // A callback may have taken the last event of a watch itself.
         consumer.begin();
+        let before = consumer.count;
         let end = consumer.deliver(usize::MAX, Wakes::Stop, general)?;
+        if consumer.count > before {
+            // The time begins anew with each event.
+            consumer.deadline = None;
+        }
         match end {
             End::Empty | End::Enough => Ok(None),
             End::Closed => Err(Failure::cancelled()),
@@ -136,6 +140,26 @@ struct Consumer<'a> {
     ended: Option<Destroy>,
     /// The wait that goes on ends here.
     deadline: Option<Deadline>,
+}
+
+/// A consumer that gathers events over several reads, for a caller who gets the strings of all of them.
+struct Holding<'c, 'a> {
+    consumer: &'c mut Consumer<'a>,
+}
+
+impl<'c, 'a> Holding<'c, 'a> {
+    #[inline(always)]
+    fn begin(consumer: &'c mut Consumer<'a>) -> Self {
+        consumer.turn.hold();
+        Holding { consumer }
+    }
+}
+
+impl Drop for Holding<'_, '_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.consumer.turn.release();
+    }
 }
 
 impl<'a> Consumer<'a> {
@@ -316,8 +340,6 @@ impl<'a> Consumer<'a> {
         if !unsafe { self.take(event.as_mut_ptr()) }? {
             return Ok(Some(End::Empty));
         }
-        // A time-out begins anew with each event.
-        self.deadline = None;
         // The callback may look at the pollable fd.
         self.turn.publish();
         let stop = self.call_back(event.as_ptr(), general);
