@@ -223,7 +223,7 @@ pub unsafe extern "C" fn asyncinotify_event_dup(
     boundary("asyncinotify_event_dup", || {
         // SAFETY: the header asks for an event with valid strings, and for a place for one pointer.
         let (event, out) = unsafe { (input(event, "event")?, output(out, "out")?) };
-        // SAFETY: the same.
+        // SAFETY: the event's strings are valid, as the header asks.
         out.put_first(unsafe { dup::copy(event) }?);
         Ok(0)
     })

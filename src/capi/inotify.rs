@@ -227,7 +227,7 @@ pub unsafe extern "C" fn asyncinotify_set_sync_timeout(
 /// Python: has none; asyncio's loop.call_soon_threadsafe() comes close
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_wake(self_: *mut asyncinotify) -> c_int {
-    // No panic boundary and no last error: neither is async-signal-safe, and nothing here can panic.
+    // There is no panic boundary and no last error here: neither is async-signal-safe, and nothing can panic.
     match instance::enter_from_signal(self_) {
         Some(call) => call
             .inotify()

@@ -20,7 +20,8 @@ use super::types::inotify::asyncinotify;
 pub use super::types::watch::{asyncinotify_destroy, asyncinotify_watch};
 use crate::WatchId;
 
-// Values of <sys/inotify.h>, written out: the header shows them as they stand here, and a test compares them with libc.
+// The values of <sys/inotify.h> are written out, because the header shows them as they stand here. A test compares them
+// with those of libc.
 
 /// File was accessed: read(2), execve(2).
 pub const ASYNCINOTIFY_ACCESS: u32 = 0x00000001;
