@@ -15,9 +15,8 @@ pub(crate) struct Reader {
     /// Batches taken to their end whose strings are still in use.
     kept: Vec<Batch>,
     spare: Vec<Batch>,
-    /// More events are being fetched behind one that is on its way to the caller: a filter that is asked meanwhile, and
-    /// takes events itself, must not have its strings reused.
-    looking_ahead: usize,
+    /// This counts those who still need the strings of all events taken so far; see [`Turn::hold`].
+    holds: usize,
 }
 
 impl Reader {
@@ -63,11 +62,24 @@ impl<'a> Turn<'a> {
         Turn { inotify, reader }
     }
 
-    /// Reuses the memory of what was handed out before: to be called where nobody holds on to earlier events.
+    /// From here to `release` every string that was handed out stays valid. A filter may be asked meanwhile, and may take
+    /// events itself: the turn that it has for this recycles nothing.
+    #[inline]
+    pub fn hold(&mut self) {
+        self.reader.with(|reader| reader.holds += 1);
+    }
+
+    /// Takes one `hold` back.
+    #[inline]
+    pub fn release(&mut self) {
+        self.reader.with(|reader| reader.holds -= 1);
+    }
+
+    /// Reuses the memory of events that were handed out before, unless a turn holds on to them.
     #[inline]
     pub fn recycle(&mut self) {
         self.reader.with(|reader| {
-            if reader.kept.is_empty() || reader.looking_ahead > 0 {
+            if reader.kept.is_empty() || reader.holds > 0 {
                 return;
             }
             /// More are in use only while a call gathers events over several reads.
@@ -141,9 +153,10 @@ impl<'a> Turn<'a> {
     }
 
     fn look_ahead(&mut self) -> Result<bool> {
-        self.reader.with(|reader| reader.looking_ahead += 1);
+        // An event may be on its way to the caller.
+        self.hold();
         let fetched = self.refill();
-        self.reader.with(|reader| reader.looking_ahead -= 1);
+        self.release();
         fetched
     }
 
