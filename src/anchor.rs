@@ -166,7 +166,9 @@ impl State {
 
     /// The full path of a place for the kernel, with a NUL at its end.
     pub(crate) fn absolute_path_of(&self, id: PlaceId) -> Vec<u8> {
-        let mut path = self.trees[self.places.get(id).tree].absolute_stem().to_vec();
+        let mut path = self.trees[self.places.get(id).tree]
+            .absolute_stem()
+            .to_vec();
         self.places.append_path(id, &mut path);
         if path.is_empty() {
             path.push(b'/');

@@ -25,7 +25,11 @@ impl Instance {
     /// `cache_size`: most full-size events fetched by one read; 0: as many as in a new instance.
     pub fn new(cache_size: usize) -> Result<Instance> {
         let inotify = InotifyFd::new(InitFlags::all()).expect("a simulated instance");
-        let size = if cache_size == 0 { CACHE_SIZE } else { cache_size };
+        let size = if cache_size == 0 {
+            CACHE_SIZE
+        } else {
+            cache_size
+        };
         Ok(Instance {
             state: State::new(Arc::new(inotify), size),
             batch: Batch::default(),
