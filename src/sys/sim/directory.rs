@@ -107,8 +107,24 @@ impl Directory {
         let len = with_kernel(|kernel| kernel.list(self.0.number(), buffer, CHUNK))?;
         Ok(Chunk {
             len,
-            has_directories: has_directories(&buffer[start..]),
+            has_directories: self.fill_in_kinds(&mut buffer[start..]),
         })
+    }
+
+    /// As `sys::linux::directory` does it: asks for each kind that wasn't told. Whether directories are among them.
+    fn fill_in_kinds(&self, raw: &mut [u8]) -> bool {
+        let mut has_directories = false;
+        let mut at = 0;
+        while let Some((length, told)) = dirent::at(raw, at) {
+            let kind = told.unwrap_or_else(|| {
+                let kind = self.kind_of(dirent::name_at(raw, at));
+                kind.unwrap_or(Kind::Other)
+            });
+            dirent::set_kind_at(raw, at, kind);
+            has_directories |= kind == Kind::Directory && !dirent::is_dot_at(raw, at);
+            at += length;
+        }
+        has_directories
     }
 
     /// What `name` in this directory is; no watch sees it.
@@ -211,8 +227,4 @@ fn try_open_at(
         let file = File::Directory { dentry, position };
         Ok(Directory(kernel.open_file_as(file)))
     })
-}
-
-fn has_directories(raw: &[u8]) -> bool {
-    dirent::entries(raw).any(|entry| entry.kind == Kind::Directory)
 }

@@ -1,6 +1,6 @@
 //! The descriptors of the library's process, and what the kernel does with them.
 
-use super::inodes::{DentryId, Inode, Name, READ, SEARCH};
+use super::inodes::{DentryId, Inode, InodeKind, Name, READ, SEARCH};
 use super::schedule::{self, CallKind, Preview};
 use super::walk::{Walk, Who};
 use super::{KERNEL, Kernel, with_kernel};
@@ -133,7 +133,7 @@ impl Kernel {
         let directory = &self.inodes[inode];
         if matches!(position, Position::Start) {
             for name in [&b"."[..], b".."] {
-                append_entry(buffer, directory, name);
+                self.append_entry(buffer, directory, name);
             }
             position = Position::After(Rc::from(&b""[..]));
         }
@@ -148,7 +148,7 @@ impl Kernel {
             if buffer.len() - start + entry_len(name) > max {
                 break;
             }
-            append_entry(buffer, self.inode_of(dentry), name);
+            self.append_entry(buffer, self.inode_of(dentry), name);
             position = Position::After(Rc::clone(name));
         }
         self.files[file] = File::Directory {
@@ -157,6 +157,22 @@ impl Kernel {
         };
         self.tell_both(dentry, libc::IN_ACCESS);
         Ok(buffer.len() - start)
+    }
+
+    fn append_entry(&self, buffer: &mut Vec<u8>, inode: &Inode, name: &[u8]) {
+        let len = entry_len(name);
+        let end = buffer.len() + len;
+        buffer.extend_from_slice(&inode.number.to_ne_bytes());
+        buffer.extend_from_slice(&(end as u64).to_ne_bytes());
+        buffer.extend_from_slice(&(len as u16).to_ne_bytes());
+        buffer.push(match inode.kind {
+            _ if !self.tells_kinds => libc::DT_UNKNOWN,
+            InodeKind::Directory => libc::DT_DIR,
+            InodeKind::Regular => libc::DT_REG,
+            InodeKind::Symlink(_) => libc::DT_LNK,
+        });
+        buffer.extend_from_slice(name);
+        buffer.resize(end, 0);
     }
 
     /// One component more of a look-up. A name that isn't cached is looked up under the directory's lock.
@@ -273,20 +289,4 @@ const ENTRY_HEADER: usize = 19;
 
 fn entry_len(name: &[u8]) -> usize {
     (ENTRY_HEADER + name.len() + 1).next_multiple_of(8)
-}
-
-fn append_entry(buffer: &mut Vec<u8>, inode: &Inode, name: &[u8]) {
-    use super::inodes::InodeKind;
-    let len = entry_len(name);
-    let end = buffer.len() + len;
-    buffer.extend_from_slice(&inode.number.to_ne_bytes());
-    buffer.extend_from_slice(&(end as u64).to_ne_bytes());
-    buffer.extend_from_slice(&(len as u16).to_ne_bytes());
-    buffer.push(match inode.kind {
-        InodeKind::Directory => libc::DT_DIR,
-        InodeKind::Regular => libc::DT_REG,
-        InodeKind::Symlink(_) => libc::DT_LNK,
-    });
-    buffer.extend_from_slice(name);
-    buffer.resize(end, 0);
 }

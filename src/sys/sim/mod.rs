@@ -9,6 +9,7 @@
 
 mod actions;
 mod arena;
+mod bare;
 pub(crate) mod clock;
 pub(crate) mod directory;
 mod files;
@@ -22,6 +23,7 @@ mod steps;
 mod walk;
 mod watches;
 
+pub use bare::{BareDirectory, BareInotify};
 pub use operations::Operation;
 pub use schedule::{Call, CallKind, Schedule, set_schedule};
 pub use steps::{Effect, Pending};
@@ -72,6 +74,8 @@ pub struct Kernel {
     /// How many entries getdents64(2) returns at most.
     listing_chunk: usize,
     fine_walks: bool,
+    /// Whether getdents64(2) tells what the entries are.
+    tells_kinds: bool,
     /// Whether /proc is mounted.
     proc: bool,
     generation: u64,
@@ -112,6 +116,7 @@ impl Kernel {
             limits: Limits::default(),
             listing_chunk: usize::MAX,
             fine_walks: false,
+            tells_kinds: true,
             proc: true,
             generation: 0,
             time: Duration::ZERO,
@@ -138,6 +143,7 @@ impl Kernel {
         self.limits = limits;
         self.listing_chunk = usize::MAX;
         self.fine_walks = false;
+        self.tells_kinds = true;
         self.proc = true;
         self.generation += 1;
         self.time = Duration::ZERO;
@@ -180,6 +186,11 @@ impl Kernel {
     /// Whether the schedule is asked between the components of a path as well: a walk is not one step.
     pub fn set_fine_walks(&mut self, fine: bool) {
         self.fine_walks = fine;
+    }
+
+    /// Whether the filesystems tell what the entries of a listing are; some keep it to themselves.
+    pub fn set_tells_kinds(&mut self, tells: bool) {
+        self.tells_kinds = tells;
     }
 
     /// Whether /proc is mounted; it is after `reset`.
