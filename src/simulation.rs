@@ -1,10 +1,10 @@
 //! An instance on the simulated kernel of this thread: the core alone, without the pollable fd and the locks around it.
 
-use crate::stream::{Batch, Event};
+use crate::engine::{Engine, Filled};
 use crate::error::Result;
 use crate::mask::{InitFlags, Mask};
-use crate::engine::{Engine, Filled};
 use crate::scan::Pace;
+use crate::stream::{Batch, Event};
 use crate::sys::inotify::InotifyFd;
 use crate::tree::RecursiveOptions;
 use crate::watch_id::WatchId;
@@ -26,7 +26,11 @@ impl Instance {
     /// `cache_size`: most full-size events fetched by one read; 0: as many as in a new instance.
     pub fn new(cache_size: usize) -> Result<Instance> {
         let inotify = InotifyFd::new(InitFlags::all()).expect("a simulated instance");
-        let size = if cache_size == 0 { CACHE_SIZE } else { cache_size };
+        let size = if cache_size == 0 {
+            CACHE_SIZE
+        } else {
+            cache_size
+        };
         Ok(Instance {
             engine: Engine::new(Arc::new(inotify), size),
             batch: Batch::default(),

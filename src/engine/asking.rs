@@ -16,9 +16,7 @@ impl Engine {
     pub(crate) fn watch_path(&self, id: WatchId) -> Result<CString> {
         Ok(match self.watches.target(id)? {
             Target::Plain(index) => self.watches.plain_path(index),
-            Target::Tree(index) => {
-                CString::new(self.forest.tree(index).path()).unwrap_or_default()
-            }
+            Target::Tree(index) => CString::new(self.forest.tree(index).path()).unwrap_or_default(),
         })
     }
 

@@ -7,6 +7,7 @@ impl Engine {
     pub(crate) fn check(&self) {
         self.watches.check();
         self.scans.check(&self.forest);
-        self.forest.check(&self.watches, &self.scans.places(&self.forest));
+        self.forest
+            .check(&self.watches, &self.scans.places(&self.forest));
     }
 }

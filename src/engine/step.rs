@@ -6,8 +6,8 @@ use crate::scan::Pace;
 use crate::stream::Batch;
 use crate::sys::Sys;
 use crate::tree::{Answer, Filter, Question};
-use crate::watches::Target;
 use crate::watch_id::WatchId;
+use crate::watches::Target;
 
 /// What is to be done next. The order is what makes the events right: nothing is decoded past what is due before it, no scan
 /// begins before all that was read is decoded, and nothing is settled before the kernel's queue was seen empty.
@@ -109,8 +109,13 @@ impl Engine {
         // Each of the others is short, or looks at the clock itself.
         let long = matches!(
             step,
-            Step::List | Step::Sweep | Step::Scan | Step::Release | Step::SettleLimbo
-                | Step::SettleDoubt | Step::DropMemory
+            Step::List
+                | Step::Sweep
+                | Step::Scan
+                | Step::Release
+                | Step::SettleLimbo
+                | Step::SettleDoubt
+                | Step::DropMemory
         );
         if long && pace.is_over() {
             return Ok(Flow::Stop);
@@ -128,7 +133,8 @@ impl Engine {
             Step::End => self.end_next_watch(),
             Step::Decode => {
                 self.decode(pace);
-                if self.out.len() >= pace.enough() || (!self.stream.is_decoded() && pace.is_over()) {
+                if self.out.len() >= pace.enough() || (!self.stream.is_decoded() && pace.is_over())
+                {
                     return Ok(Flow::Stop);
                 }
             }

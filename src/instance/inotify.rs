@@ -1,15 +1,15 @@
 //! An inotify instance: what is shared between threads, and the pollable fd that says when there is something to take.
 
+use super::turn::{Reader, Turn};
+use crate::engine::{Engine, Filled};
 use crate::error::{Error, Result};
 use crate::mask::{InitFlags, Mask, RecursiveFlags};
-use crate::engine::{Engine, Filled};
 use crate::scan::Pace;
 use crate::sys::eventfd::EventFd;
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
 use crate::sys::owner_lock::OwnerLock;
 use crate::sys::pollable::Pollable;
 use crate::tree::RecursiveOptions;
-use super::turn::{Reader, Turn};
 use crate::watch_id::WatchId;
 use std::ffi::{CStr, CString};
 use std::ops::ControlFlow;

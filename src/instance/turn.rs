@@ -1,8 +1,8 @@
 //! Taking events: one thread at a time, which owns what it takes until it comes for more.
 
-use crate::stream::{Batch, Event};
-use crate::error::{Error, Result};
 use super::inotify::{Inotify, SyncTimeout};
+use crate::error::{Error, Result};
+use crate::stream::{Batch, Event};
 use crate::sys::owner_lock::Owned;
 use crate::watch_id::WatchId;
 use std::time::{Duration, Instant};

@@ -62,7 +62,9 @@ impl Before {
     /// What is listed may have taken the place of what was there, which was of another kind.
     fn compare(&mut self, first: &BTreeMap<&[u8], (bool, Kind)>, listed: &[u8]) {
         let listed = entries(listed).map(|entry| (entry.name().to_bytes(), entry.kind));
-        let now: BTreeMap<&[u8], Kind> = listed.filter(|(name, _)| first.contains_key(name)).collect();
+        let now: BTreeMap<&[u8], Kind> = listed
+            .filter(|(name, _)| first.contains_key(name))
+            .collect();
         let is_directory = |kind: &Kind| *kind == Kind::Directory;
         for (name, (came, kind)) in first {
             let now = now.get(name);

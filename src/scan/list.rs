@@ -176,7 +176,9 @@ impl Scans {
         let pending = (!work.stream.is_decoded()).then(|| Pending::of(work.stream));
         for listing in &self.listings {
             let before = listing.place(work.forest).and_then(|id| {
-                let clean = pending.as_ref().is_none_or(|it| it.is_clean(id, work.forest));
+                let clean = pending
+                    .as_ref()
+                    .is_none_or(|it| it.is_clean(id, work.forest));
                 let entries = &self.listed[listing.entries.clone()];
                 clean.then(|| Before::of(listing.wd, entries, pending.as_ref(), work))
             });

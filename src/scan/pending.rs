@@ -63,9 +63,8 @@ impl<'a> Pending<'a> {
 
     /// Whether an event tells of an entry's coming or going.
     pub(super) fn tells_of(&self, wd: i32, name: &[u8]) -> bool {
-        self.of_wd(wd).any(|(_, event)| {
-            event.name == name && event.mask & Forest::structural().bits() != 0
-        })
+        self.of_wd(wd)
+            .any(|(_, event)| event.name == name && event.mask & Forest::structural().bits() != 0)
     }
 }
 

@@ -7,11 +7,7 @@ use crate::watches::PlaceId;
 
 impl Scans {
     /// Starts on the next directory, or has its filter asked first.
-    pub(crate) fn start_next(
-        &mut self,
-        pace: &Pace,
-        work: &mut Work<'_>,
-    ) -> Sys<Option<Question>> {
+    pub(crate) fn start_next(&mut self, pace: &Pace, work: &mut Work<'_>) -> Sys<Option<Question>> {
         let Some(wanted) = work.forest.next_wanted() else {
             return Ok(None);
         };
@@ -35,13 +31,7 @@ impl Scans {
         Ok(None)
     }
 
-    fn start(
-        &mut self,
-        id: PlaceId,
-        wanted: Wanted,
-        pace: &Pace,
-        work: &mut Work<'_>,
-    ) -> Sys<()> {
+    fn start(&mut self, id: PlaceId, wanted: Wanted, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
         match self.open_and_watch(id, work) {
             Ok((directory, wd)) => {
                 self.begin_listing(id, wanted, directory, wd, work);

@@ -90,8 +90,7 @@ impl Batch {
 
     /// Takes back all events of a watch.
     pub(crate) fn retract(&mut self, watch: WatchId) {
-        self.records
-            .retain(|record| record.watch != watch.as_raw());
+        self.records.retain(|record| record.watch != watch.as_raw());
     }
 
     /// Where the next string starts; `end_text` ends it.

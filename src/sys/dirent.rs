@@ -91,4 +91,3 @@ pub(crate) fn entries(raw: &[u8]) -> impl Iterator<Item = Entry<'_>> {
         }
     })
 }
-

@@ -51,11 +51,17 @@ impl Forest {
             let top = place.is(flags::LIMBO) as u8 + place.is(flags::DOOMED) as u8;
             assert!(top <= 1, "in limbo or doomed, not both");
             let nameless = !root && top == 0;
-            assert!(!nameless || self.is_listed_nameless(id), "a nameless place is known");
+            assert!(
+                !nameless || self.is_listed_nameless(id),
+                "a nameless place is known"
+            );
             assert!(!nameless || self.tree_of(id).syncing, "a repair finds it");
             assert_eq!(place.is(flags::DOOMED), self.doomed.contains(&id));
         } else {
-            assert!(!place.is(flags::LIMBO | flags::DOOMED), "only tops are flagged");
+            assert!(
+                !place.is(flags::LIMBO | flags::DOOMED),
+                "only tops are flagged"
+            );
             assert_eq!(self.places.child(place.parent(), place.name()), Some(id));
             assert_eq!(self.places.get(place.parent()).tree(), place.tree());
         }

@@ -76,7 +76,12 @@ impl Forest {
             parent: self.places.reference(parent),
             name: name.to_vec(),
         };
-        if self.doubts.by_name.insert(doubt.clone(), (what, tree)).is_none() {
+        if self
+            .doubts
+            .by_name
+            .insert(doubt.clone(), (what, tree))
+            .is_none()
+        {
             self.doubts.order.push_back(doubt);
         }
     }
@@ -153,7 +158,12 @@ impl Forest {
             }
         } else if event.mask & Mask::CREATE.bits() != 0 {
             self.was_not_there(parent, &doubt.name, what, fx);
-        } else if matches!(what, What::Directory { over_unwatched: true }) {
+        } else if matches!(
+            what,
+            What::Directory {
+                over_unwatched: true
+            }
+        ) {
             // Something else comes to the name: nobody can tell any more.
             self.begin_sync(self.places.get(parent).tree(), fx);
         }

@@ -216,7 +216,10 @@ impl Forest {
     /// The descriptors that only this tree has, of all its places.
     pub(crate) fn own_wds(&self, index: u32, fx: &Effects) -> Vec<i32> {
         let tree = &self.trees[index];
-        let nameless = tree.nameless.iter().filter_map(|&top| self.nameless_place(top));
+        let nameless = tree
+            .nameless
+            .iter()
+            .filter_map(|&top| self.nameless_place(top));
         let mut stack: Vec<PlaceId> = nameless.chain(self.limbo.tops()).collect();
         stack.retain(|&top| self.places.get(top).tree() == index);
         stack.push(tree.root);

@@ -125,12 +125,7 @@ impl Forest {
     }
 
     /// What had the name leaves it to what has come, and will be new where it arrives.
-    pub(super) fn on_exchange(
-        &mut self,
-        parent: PlaceId,
-        event: &RawEvent<'_>,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn on_exchange(&mut self, parent: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
         if !is_dir(event) {
             return;
         }

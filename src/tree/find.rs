@@ -69,8 +69,14 @@ impl Forest {
         let place = self.places.get(new);
         let (parent, name, telling) = (place.parent(), place.name().to_vec(), place.telling());
         let old = self.places.get(known);
-        let vacated = (old.is(flags::QUEUED) && old.parent() != NO_PLACE)
-            .then(|| (old.parent(), old.name().to_vec(), old.telling(), old.epoch()));
+        let vacated = (old.is(flags::QUEUED) && old.parent() != NO_PLACE).then(|| {
+            (
+                old.parent(),
+                old.name().to_vec(),
+                old.telling(),
+                old.epoch(),
+            )
+        });
         self.places.unlink(new);
         if self.places.get(known).is(flags::LIMBO) {
             self.drop_limbo(known, fx);

@@ -168,7 +168,9 @@ impl Forest {
     fn in_limbo(&self, top: PlaceRef) -> Option<&Entry> {
         let top = self.places.resolve(top)?;
         let place = self.places.get(top);
-        let slot = place.is(flags::LIMBO).then(|| self.places.limbo_slot(top))?;
+        let slot = place
+            .is(flags::LIMBO)
+            .then(|| self.places.limbo_slot(top))?;
         self.limbo.entries.get(slot)
     }
 

@@ -172,7 +172,6 @@ impl Tree {
         self.setting_up
     }
 
-
     pub(crate) fn is_lost(&self) -> bool {
         self.lost
     }

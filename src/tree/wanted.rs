@@ -95,9 +95,10 @@ impl Forest {
         const TRIES: u8 = 32;
         let tries = wanted.tries + 1;
         let place = wanted.place;
-        let id = self.places.resolve(place).filter(|&id| {
-            tries >= TRIES && self.trees[self.places.get(id).tree()].root() != id
-        });
+        let id = self
+            .places
+            .resolve(place)
+            .filter(|&id| tries >= TRIES && self.trees[self.places.get(id).tree()].root() != id);
         match id {
             None => {
                 let tries = tries.min(TRIES);

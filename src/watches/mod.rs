@@ -140,10 +140,7 @@ impl Watches {
     /// A kernel watch that is to be removed.
     pub(crate) fn take_unheld(&mut self) -> Option<i32> {
         while let Some(wd) = self.unheld.pop() {
-            let held = matches!(
-                self.owners.get(wd),
-                Some(Owner::Plain(_) | Owner::Place(_))
-            );
+            let held = matches!(self.owners.get(wd), Some(Owner::Plain(_) | Owner::Place(_)));
             if !held {
                 return Some(wd);
             }

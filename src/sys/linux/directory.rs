@@ -1,9 +1,9 @@
 //! Directories: opening them by paths of any length, listing them, and putting a watch on just the one that is open.
 
 use super::inotify::InotifyFd;
+use crate::mask::Mask;
 use crate::sys::dirent::{self, Chunk, Kind};
 use crate::sys::{Sys, check, errno};
-use crate::mask::Mask;
 use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -129,7 +129,9 @@ impl Directory {
         let mut at = 0;
         while let Some((length, kind)) = dirent::at(raw, at) {
             let kind = kind.or_else(|| {
-                let kind = self.kind_of(dirent::name_at(raw, at)).unwrap_or(Kind::Other);
+                let kind = self
+                    .kind_of(dirent::name_at(raw, at))
+                    .unwrap_or(Kind::Other);
                 dirent::set_kind_at(raw, at, kind);
                 Some(kind)
             });
@@ -248,7 +250,10 @@ mod tests {
         let path = CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
         let path = path.as_bytes_with_nul();
         let by_proc = here.watch(&inotify, path, Mask::CREATE).unwrap();
-        assert_eq!(here.watch_by_path(&inotify, path, Mask::CREATE), Ok(by_proc));
+        assert_eq!(
+            here.watch_by_path(&inotify, path, Mask::CREATE),
+            Ok(by_proc)
+        );
         assert_eq!(
             here.watch_by_path(&inotify, b"/\0", Mask::CREATE),
             Err(libc::ESTALE)

@@ -1,7 +1,7 @@
 //! The kernel's inotify instance.
 
-use crate::sys::{Sys, check, errno};
 use crate::mask::{InitFlags, Mask};
+use crate::sys::{Sys, check, errno};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
