@@ -1,0 +1,301 @@
+//! The stage: the world's operations, the library's calls, and who takes the next step.
+//!
+//! A plan says before which call of the library each step of the world comes; what the plan leaves open comes when the library
+//! is at rest. While a run goes, the stage notes where else its open steps could have come: before each call that the step does
+//! not commute with.
+
+use std::rc::Rc;
+
+use asyncinotify::simulation::{Call, CallKind, Effect, Operation, Pending, with_kernel};
+
+use crate::disk::{Disk, View};
+use crate::judge::Judge;
+use crate::support::replica::Fault;
+use crate::text;
+
+/// A step that comes when the library is at rest.
+pub const REST: u32 = u32::MAX;
+/// More calls than this in one call of ours: it stands still.
+const ENDLESS: u64 = 200_000;
+
+/// What a call of the library depends on.
+pub struct Seen {
+    touches: Vec<u64>,
+    queue: bool,
+}
+
+/// Where one step of the world could come, too: its number, the call's number.
+pub type Choice = (u32, u32);
+
+#[derive(Default)]
+pub struct Left {
+    /// The call reads nothing that the step touches.
+    pub commutes: u64,
+}
+
+pub struct Stage {
+    pub operations: Vec<Operation>,
+    next: usize,
+    pending: Option<Pending>,
+    begun: bool,
+    pub plan: Vec<u32>,
+    /// Where the steps came.
+    pub taken: Vec<u32>,
+    pub effects: Vec<Effect>,
+    pub call: u32,
+    /// Calls of the library within this call of ours, and the most there were.
+    pub within: u64,
+    pub most: u64,
+    pub choices: Vec<Choice>,
+    pub left: Left,
+    /// Of each call before the last step, for plans in blocks.
+    pub seen: Option<Vec<Seen>>,
+    pub judges: Vec<Judge>,
+    pub disk: Disk,
+    /// The views after each operation, where the world does one after the other.
+    pub script: Option<Rc<Vec<Rc<View>>>>,
+    applied: usize,
+    pub trace: Option<Vec<String>>,
+    pub soft: Option<Fault>,
+    /// The library is being called: the world may step in.
+    pub open: bool,
+    /// Random runs: steps and failures by lot.
+    pub lot: Option<Box<dyn Lot>>,
+    pub done: u64,
+}
+
+/// Who decides in a random run.
+pub trait Lot {
+    /// Before a call: how many steps the world takes.
+    fn steps(&mut self, call: &Call) -> usize;
+    /// Whether the call fails.
+    fn errno(&mut self, call: &Call) -> Option<i32>;
+    /// The next operation of the world.
+    fn operation(&mut self, disk: &Disk) -> Option<Operation>;
+}
+
+impl Stage {
+    pub fn new(operations: Vec<Operation>, plan: Vec<u32>) -> Stage {
+        Stage {
+            operations,
+            next: 0,
+            pending: None,
+            begun: false,
+            plan,
+            taken: Vec::new(),
+            effects: Vec::new(),
+            call: 0,
+            within: 0,
+            most: 0,
+            choices: Vec::new(),
+            left: Left::default(),
+            seen: None,
+            judges: Vec::new(),
+            disk: Disk::default(),
+            script: None,
+            applied: 0,
+            trace: None,
+            soft: None,
+            open: false,
+            lot: None,
+            done: 0,
+        }
+    }
+
+    pub fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(what());
+        }
+    }
+
+    /// The operation that goes on or comes next; None: the world has done all it wanted.
+    fn ready(&mut self) -> Option<Effect> {
+        loop {
+            if let Some(pending) = &self.pending {
+                match with_kernel(|kernel| kernel.effect(pending)) {
+                    Some(effect) => return Some(effect),
+                    None => self.end_operation(),
+                }
+            }
+            if self.next == self.operations.len() {
+                return None;
+            }
+            let begun = with_kernel(|kernel| kernel.begin(&self.operations[self.next]));
+            match begun {
+                Ok(pending) => self.pending = Some(pending),
+                Err(errno) => self.give_up(errno),
+            }
+        }
+    }
+
+    fn give_up(&mut self, errno: i32) {
+        let operation = text::operation(&self.operations[self.next]);
+        self.note(|| format!("world: {operation} fails with {errno}"));
+        self.pending = None;
+        self.begun = false;
+        self.next += 1;
+    }
+
+    fn end_operation(&mut self) {
+        if self.begun {
+            let operation = &self.operations[self.next];
+            for judge in &mut self.judges {
+                judge.done(operation);
+            }
+            self.done += 1;
+        }
+        self.pending = None;
+        self.begun = false;
+        self.next += 1;
+    }
+
+    /// The world takes a step, before the call with that number.
+    pub fn step(&mut self, before: u32) -> bool {
+        let Some(effect) = self.ready() else {
+            return false;
+        };
+        let Some(pending) = &mut self.pending else {
+            return false;
+        };
+        self.taken.push(before);
+        let stepped = with_kernel(|kernel| kernel.step(pending));
+        if self.trace.is_some() {
+            let operation = text::operation(&self.operations[self.next]);
+            let tells = if effect.tells { " (tells)" } else { "" };
+            self.note(|| format!("world: a step of {operation}{tells}: {stepped:?}"));
+        }
+        self.effects.push(effect);
+        if let Err(errno) = stepped {
+            self.give_up(errno);
+            return true;
+        }
+        if !self.begun {
+            self.begun = true;
+            self.changed();
+        }
+        if stepped == Ok(false) {
+            self.end_operation();
+        }
+        true
+    }
+
+    /// The first step of an operation has made its change visible.
+    fn changed(&mut self) {
+        let operation = &self.operations[self.next];
+        if let Some(script) = &self.script {
+            self.applied += 1;
+            for judge in &mut self.judges {
+                judge.look(script[self.applied].clone());
+            }
+        } else {
+            self.disk.apply(operation);
+            for judge in &mut self.judges {
+                judge.look(self.disk.view(judge.root));
+            }
+        }
+        for judge in &mut self.judges {
+            judge.begun(operation);
+        }
+    }
+
+    /// Steps that the kernel took itself, since a call waited for a lock.
+    pub fn catch_up(&mut self) {
+        if self.begun {
+            self.ready();
+        }
+    }
+
+    /// The library is about to make a call.
+    pub fn before_call(&mut self, call: &Call) -> Option<i32> {
+        self.call += 1;
+        self.within += 1;
+        if self.within > ENDLESS {
+            panic!("a call of the library makes {ENDLESS} system calls");
+        }
+        if !self.open {
+            return None;
+        }
+        if self.lot.is_some() {
+            return self.by_lot(call);
+        }
+        let number = self.call;
+        while self.plan.get(self.taken.len()) == Some(&number) && self.step(number) {}
+        if let Some(effect) = self.ready() {
+            self.choose(call, &effect);
+        }
+        self.note(|| describe(number, call));
+        None
+    }
+
+    fn choose(&mut self, call: &Call, effect: &Effect) {
+        if let Some(seen) = &mut self.seen {
+            seen.resize_with(self.call as usize - 1, Seen::nothing);
+            seen.push(Seen {
+                touches: call.touches.clone(),
+                queue: call.reads_queue || call.tells,
+            });
+            return;
+        }
+        if self.taken.len() < self.plan.len() {
+            return;
+        }
+        if depends(call, effect) {
+            self.choices.push((self.taken.len() as u32, self.call));
+        } else {
+            self.left.commutes += 1;
+        }
+    }
+
+    fn by_lot(&mut self, call: &Call) -> Option<i32> {
+        let mut lot = self.lot.take()?;
+        for _ in 0..lot.steps(call) {
+            if self.ready().is_none() {
+                self.operations.extend(lot.operation(&self.disk));
+            }
+            self.step(self.call);
+        }
+        let errno = lot.errno(call);
+        self.lot = Some(lot);
+        let number = self.call;
+        self.note(|| match errno {
+            Some(errno) => format!("{} FAILS with {errno}", describe(number, call)),
+            None => describe(number, call),
+        });
+        if errno.is_some() {
+            for judge in &mut self.judges {
+                judge.excused = true;
+            }
+        }
+        errno
+    }
+}
+
+impl Seen {
+    fn nothing() -> Seen {
+        Seen {
+            touches: Vec::new(),
+            queue: false,
+        }
+    }
+
+    /// Whether a block of steps before this call is another run than the same block after it.
+    pub fn depends_on(&self, effects: &[Effect]) -> bool {
+        effects.iter().any(|effect| {
+            effect.inodes.iter().any(|inode| self.touches.contains(inode)) || (effect.tells && self.queue)
+        })
+    }
+}
+
+fn depends(call: &Call, effect: &Effect) -> bool {
+    let common = effect.inodes.iter().any(|inode| call.touches.contains(inode));
+    common || (effect.tells && (call.reads_queue || call.tells))
+}
+
+fn describe(number: u32, call: &Call) -> String {
+    let lock = call.locks.map(|inode| format!(" lock {inode}"));
+    let queue = match call.kind {
+        CallKind::Read | CallKind::Queued => format!(" queued {}", with_kernel(|kernel| kernel.queued())),
+        _ => String::new(),
+    };
+    format!("  call {number}: {:?} {:?}{}{queue}", call.kind, call.touches, lock.unwrap_or_default())
+}
