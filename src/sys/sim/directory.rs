@@ -1,11 +1,19 @@
 //! Directories of the simulated kernel, with the functions of `sys::linux::directory`.
 
-use super::inotify::InotifyFd;
+use super::files::{Descriptor, File, Position, look_up};
+use super::inodes::InodeKind;
+use super::inotify::{self, InotifyFd};
+use super::schedule::{CallKind, Preview, enter};
+use super::with_kernel;
 use crate::mask::Mask;
 use crate::sys::Sys;
-use crate::sys::dirent::{Chunk, Kind};
+use crate::sys::dirent::{self, Chunk, Kind};
 use std::ffi::CStr;
 
+/// Paths up to this length go to the kernel in one piece.
+const ONE_PIECE: usize = 4000;
+
+/// What tells one directory from another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Identity {
     pub(crate) dev: u64,
@@ -21,39 +29,202 @@ pub(crate) enum Access {
 }
 
 /// An open directory.
-pub(crate) struct Directory {}
+pub(crate) struct Directory(Descriptor);
 
 impl Directory {
+    /// Opens `path`, of any length, below `base` or as it stands; no symbolic link as the last component unless
+    /// `follow`. Relative paths begin at the root.
     pub(crate) fn open(
-        _base: Option<&Directory>,
-        _path: &[u8],
-        _access: Access,
-        _follow: bool,
+        base: Option<&Directory>,
+        path: &[u8],
+        access: Access,
+        follow: bool,
     ) -> Sys<Directory> {
-        todo!()
+        let mut held: Option<Directory> = None;
+        let mut rest = path;
+        while rest.len() > ONE_PIECE {
+            let is_slash = |&byte: &u8| byte == b'/';
+            let cut = rest[..ONE_PIECE].iter().rposition(is_slash);
+            let (head, tail) = rest.split_at(cut.ok_or(libc::ENAMETOOLONG)? + 1);
+            let above = held.as_ref().or(base);
+            held = Some(open_at(above, head, Access::Anchor, true)?);
+            let start = tail.iter().position(|byte| *byte != b'/');
+            rest = &tail[start.unwrap_or(tail.len())..];
+        }
+        let last = if rest.is_empty() { b"." } else { rest };
+        open_at(held.as_ref().or(base), last, access, follow)
     }
 
-    pub(crate) fn open_child(&self, _name: &CStr) -> Sys<Directory> {
-        todo!()
+    /// Opens a subdirectory to list it; no symbolic link.
+    pub(crate) fn open_child(&self, name: &CStr) -> Sys<Directory> {
+        open_at(Some(self), name.to_bytes(), Access::List, false)
     }
 
     pub(crate) fn identity(&self) -> Sys<Identity> {
-        todo!()
+        enter(CallKind::Stat, |_| Preview::default())?;
+        Ok(with_kernel(|kernel| {
+            let inode = kernel.inode_of(kernel.directory_at(self.0.number()));
+            Identity {
+                dev: kernel.filesystems[inode.filesystem].dev,
+                ino: inode.number,
+            }
+        }))
     }
 
+    /// Looks up a name that nothing has, which takes the directory's lock.
     pub(crate) fn wait_for_renames(&self) -> Sys<()> {
-        todo!()
+        enter(CallKind::Lookup, |kernel| {
+            let number = kernel.inode_of(kernel.directory_at(self.0.number())).number;
+            Preview {
+                touches: vec![number],
+                locks: Some(number),
+                ..Preview::default()
+            }
+        })?;
+        with_kernel(|kernel| kernel.look_up_nothing(self.0.number()))
     }
 
-    pub(crate) fn read(&self, _buffer: &mut Vec<u8>) -> Sys<Chunk> {
-        todo!()
+    /// Appends a chunk of raw directory entries to `buffer`; none at the end.
+    pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> Sys<Chunk> {
+        const CHUNK: usize = 32 * 1024;
+        enter(CallKind::List, |kernel| {
+            let dentry = kernel.directory_at(self.0.number());
+            let tells = kernel.is_heard_of(dentry, libc::IN_ACCESS);
+            let number = kernel.inode_of(dentry).number;
+            let touches = if tells {
+                kernel.numbers(dentry).to_vec()
+            } else {
+                vec![number]
+            };
+            Preview {
+                touches,
+                tells,
+                locks: Some(number),
+                ..Preview::default()
+            }
+        })?;
+        let start = buffer.len();
+        let len = with_kernel(|kernel| kernel.list(self.0.number(), buffer, CHUNK))?;
+        Ok(Chunk {
+            len,
+            has_directories: self.fill_in_kinds(&mut buffer[start..]),
+        })
     }
 
-    pub(crate) fn kind_of(&self, _name: &CStr) -> Sys<Kind> {
-        todo!()
+    /// As `sys::linux::directory` does it: asks for each kind that wasn't told. Whether directories are among them.
+    fn fill_in_kinds(&self, raw: &mut [u8]) -> bool {
+        let mut has_directories = false;
+        let mut at = 0;
+        while let Some((length, told)) = dirent::at(raw, at) {
+            let kind = told.unwrap_or_else(|| {
+                let kind = self.kind_of(dirent::name_at(raw, at));
+                kind.unwrap_or(Kind::Other)
+            });
+            dirent::set_kind_at(raw, at, kind);
+            has_directories |= kind == Kind::Directory && !dirent::is_dot_at(raw, at);
+            at += length;
+        }
+        has_directories
     }
 
-    pub(crate) fn watch(&self, _inotify: &InotifyFd, _path: &[u8], _mask: Mask) -> Sys<i32> {
-        todo!()
+    /// What `name` in this directory is; no watch sees it.
+    pub(crate) fn kind_of(&self, name: &CStr) -> Sys<Kind> {
+        let (base, name) = (Some(self.0.number()), name.to_bytes());
+        enter(CallKind::Lookup, |kernel| {
+            kernel.preview_walk(base, name, false).0
+        })?;
+        let dentry = look_up(base, name, false)?;
+        Ok(with_kernel(|kernel| {
+            let kind = match kernel.inode_of(dentry).kind {
+                InodeKind::Directory => Kind::Directory,
+                InodeKind::Regular => Kind::Regular,
+                InodeKind::Symlink(_) => Kind::Other,
+            };
+            kernel.put_at_once(dentry);
+            kind
+        }))
     }
+
+    /// Watches this very directory, whatever its path is by now. `path`, which ends with a NUL, is where it should be: it
+    /// serves where there is no /proc.
+    pub(crate) fn watch(&self, inotify: &InotifyFd, path: &[u8], mask: Mask) -> Sys<i32> {
+        match inotify::add_open(inotify, &self.0, mask - Mask::DONT_FOLLOW) {
+            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, path, mask),
+            other => other,
+        }
+    }
+
+    /// As `sys::linux::directory` does it.
+    fn watch_by_path(&self, inotify: &InotifyFd, path: &[u8], mask: Mask) -> Sys<i32> {
+        let here = self.identity()?;
+        let is_here = || {
+            let path = path.strip_suffix(b"\0").unwrap_or(path);
+            let there = Directory::open(None, path, Access::Anchor, false)?;
+            Ok(there.identity()? == here)
+        };
+        if !is_here()? {
+            return Err(libc::ESTALE);
+        }
+        let wd = inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?;
+        match is_here() {
+            Ok(true) => Ok(wd),
+            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => {
+                inotify.rm(wd)?;
+                Err(libc::ESTALE)
+            }
+            Err(errno) => {
+                inotify.rm(wd)?;
+                Err(errno)
+            }
+        }
+    }
+}
+
+fn open_at(base: Option<&Directory>, path: &[u8], access: Access, follow: bool) -> Sys<Directory> {
+    loop {
+        match try_open_at(base, path, access, follow) {
+            Err(libc::EINTR) => {}
+            other => return other,
+        }
+    }
+}
+
+fn try_open_at(
+    base: Option<&Directory>,
+    path: &[u8],
+    access: Access,
+    follow: bool,
+) -> Sys<Directory> {
+    if path.contains(&0) {
+        return Err(libc::EINVAL);
+    }
+    let base = base.map(|directory| directory.0.number());
+    enter(CallKind::Open, |kernel| {
+        let (preview, found) = kernel.preview_walk(base, path, follow);
+        let is_heard = |dentry| kernel.is_heard_of(dentry, libc::IN_OPEN);
+        Preview {
+            tells: access == Access::List && found.is_some_and(is_heard),
+            ..preview
+        }
+    })?;
+    // The kernel reserves the descriptor before it looks at the path.
+    with_kernel(|kernel| kernel.check_descriptors())?;
+    let dentry = look_up(base, path, follow)?;
+    with_kernel(|kernel| {
+        let may_open = match (kernel.is_directory(dentry), access) {
+            (false, _) => Err(libc::ENOTDIR),
+            (true, Access::List) => kernel.may_read(dentry),
+            (true, Access::Anchor) => Ok(()),
+        };
+        if let Err(errno) = may_open {
+            kernel.put_at_once(dentry);
+            return Err(errno);
+        }
+        let position = (access == Access::List).then_some(Position::Start);
+        if position.is_some() {
+            kernel.tell_both(dentry, libc::IN_OPEN);
+        }
+        let file = File::Directory { dentry, position };
+        Ok(Directory(kernel.open_file_as(file)))
+    })
 }

@@ -1,16 +1,40 @@
-//! A kernel inside the process: inodes, dentries, directory locks, inotify. A schedule decides who takes the next step.
+//! A kernel inside the process, in which a schedule decides who takes the next step: the library, with a system call, or
+//! the world, with a part of an operation.
+//!
+//! What of Linux decides about the correctness of the library is modelled as fs/namei.c, fs/dcache.c and fs/notify have
+//! it, down to the order of checks and events: names (dentries) apart from inodes, the locks of directories, that a
+//! change is first seen and then told, merging, overflow, limits, permissions, mounts. Equal runs are equal to the byte:
+//! there is no clock, no hash order and no randomness in here. `tests/simulation/against_kernel.rs` plays the same
+//! operations on it and on the real kernel.
 
+mod actions;
+mod arena;
+mod bare;
 pub(crate) mod clock;
 pub(crate) mod directory;
+mod files;
+mod inodes;
 pub(crate) mod inotify;
 mod operations;
+mod queue;
 mod schedule;
+mod snapshot;
+mod steps;
+mod walk;
+mod watches;
 
+pub use bare::{BareDirectory, BareInotify};
 pub use operations::Operation;
-pub use schedule::{Call, CallKind, Schedule};
+pub use schedule::{Call, CallKind, Schedule, set_schedule};
+pub use steps::{Effect, Pending};
 
-use std::collections::BTreeMap;
+use arena::Arena;
+use files::File;
+use inodes::{Dentry, DentryId, Filesystem, Inode};
+use std::cell::RefCell;
 use std::time::Duration;
+use steps::Running;
+use watches::Instance;
 
 /// What the kernel allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +45,7 @@ pub struct Limits {
     pub watches: usize,
     /// RLIMIT_NOFILE, as far as the library has the descriptors.
     pub descriptors: usize,
-    /// The time that each system call takes.
+    /// The virtual time that each system call takes. If it is long, the library's slices end early.
     pub call_cost: Duration,
 }
 
@@ -44,120 +68,142 @@ pub enum EntryKind {
     Other,
 }
 
-/// An operation that has begun. The kernel keeps it: a call that waits for one of its locks runs it on.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Pending {
-    number: u64,
-}
-
-/// What the next step of an operation reads or changes. A call that touches none of it goes the same way before the step
-/// and after it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Effect {
-    /// Inodes whose entries, attributes or watches matter.
-    pub inodes: Vec<u64>,
-    /// Whether an event is queued, as the watches are now.
-    pub tells: bool,
-}
-
 /// The kernel of this thread.
 pub struct Kernel {
     limits: Limits,
+    /// How many entries getdents64(2) returns at most.
+    listing_chunk: usize,
+    fine_walks: bool,
+    /// Whether getdents64(2) tells what the entries are.
+    tells_kinds: bool,
+    /// Whether /proc is mounted.
+    proc: bool,
+    generation: u64,
+    time: Duration,
+    calls: u64,
+    last_inode: u64,
+    last_dev: u64,
+    last_cookie: u32,
+    last_pending: u64,
+    inodes: Arena<Inode>,
+    dentries: Arena<Dentry>,
+    filesystems: Arena<Filesystem>,
+    root: DentryId,
+    instances: Arena<Instance>,
+    /// The watches of all instances.
+    marks: usize,
+    files: Arena<File>,
+    running: Vec<Running>,
+}
+
+thread_local! {
+    static KERNEL: RefCell<Kernel> = RefCell::new(Kernel::new());
 }
 
 /// A fresh kernel for this thread: an empty root directory, inode 1. Everything else is dropped, the schedule too.
-pub fn reset(_limits: Limits) {
-    todo!()
+pub fn reset(limits: Limits) {
+    set_schedule(None);
+    with_kernel(|kernel| kernel.reset(limits));
 }
 
-pub fn with_kernel<R>(_f: impl FnOnce(&mut Kernel) -> R) -> R {
-    todo!()
-}
-
-pub fn set_schedule(_schedule: Option<Schedule>) {
-    todo!()
+pub fn with_kernel<R>(f: impl FnOnce(&mut Kernel) -> R) -> R {
+    KERNEL.with_borrow_mut(f)
 }
 
 impl Kernel {
-    /// Begins an operation. An errno if it can't be done in the present state.
-    pub fn begin(&mut self, _op: &Operation) -> Result<Pending, i32> {
-        todo!()
+    fn new() -> Kernel {
+        let mut kernel = Kernel {
+            limits: Limits::default(),
+            listing_chunk: usize::MAX,
+            fine_walks: false,
+            tells_kinds: true,
+            proc: true,
+            generation: 0,
+            time: Duration::ZERO,
+            calls: 0,
+            last_inode: 0,
+            last_dev: 0,
+            last_cookie: 0,
+            last_pending: 0,
+            inodes: Arena::new(),
+            dentries: Arena::new(),
+            filesystems: Arena::new(),
+            root: 0,
+            instances: Arena::new(),
+            marks: 0,
+            files: Arena::new(),
+            running: Vec::new(),
+        };
+        kernel.root = kernel.new_filesystem(None);
+        kernel
     }
 
-    /// Takes one step of an operation; false: it was the last, or it was done already. Its first step can fail as `begin`
-    /// does, if the world has changed since. EBUSY: another operation holds a lock that it needs; step that one first.
-    pub fn step(&mut self, _pending: &mut Pending) -> Result<bool, i32> {
-        todo!()
-    }
-
-    /// What the next step would read or change; None if the operation is done.
-    pub fn effect(&self, _pending: &Pending) -> Option<Effect> {
-        todo!()
-    }
-
-    /// The operation, the whole of it.
-    pub fn run(&mut self, _op: &Operation) -> Result<(), i32> {
-        todo!()
-    }
-
-    /// What is below a directory, with full paths, across mounts.
-    pub fn tree(&self, _path: &[u8]) -> BTreeMap<Vec<u8>, EntryKind> {
-        todo!()
-    }
-
-    /// The watches of the instance: wd, inode, a path of the inode or nothing if it has none, mask.
-    pub fn watches(&self) -> Vec<(i32, u64, Vec<u8>, u32)> {
-        todo!()
-    }
-
-    /// How many events can be read.
-    pub fn queued(&self) -> usize {
-        todo!()
-    }
-
-    pub fn open_descriptors(&self) -> usize {
-        todo!()
-    }
-
-    /// How many system calls the library has made since `reset`.
-    pub fn calls(&self) -> u64 {
-        todo!()
-    }
-
-    /// A hash of all state: equal after equal runs.
-    pub fn digest(&self) -> u64 {
-        todo!()
-    }
-
-    pub fn inode_at(&self, _path: &[u8]) -> Option<u64> {
-        todo!()
+    /// Keeps the memory: the exhaustive test does this millions of times.
+    fn reset(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.listing_chunk = usize::MAX;
+        self.fine_walks = false;
+        self.tells_kinds = true;
+        self.proc = true;
+        self.generation += 1;
+        self.time = Duration::ZERO;
+        (self.calls, self.marks) = (0, 0);
+        (self.last_inode, self.last_dev) = (0, 0);
+        (self.last_cookie, self.last_pending) = (0, 0);
+        self.inodes.clear();
+        self.dentries.clear();
+        self.filesystems.clear();
+        self.instances.clear();
+        self.files.clear();
+        self.running.clear();
+        self.root = self.new_filesystem(None);
     }
 
     /// The virtual time since `reset`.
     pub fn now(&self) -> Duration {
-        todo!()
+        self.time
     }
 
     /// Lets time pass that no call takes.
-    pub fn pass(&mut self, _time: Duration) {
-        todo!()
+    pub fn pass(&mut self, time: Duration) {
+        self.time += time;
     }
 
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
+    /// What is there already stays, if it is more than is allowed from now on.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }
 
     /// How many entries one getdents64(2) returns at most; the buffer of the library limits it too.
-    pub fn set_listing_chunk(&mut self, _entries: usize) {
-        todo!()
+    pub fn set_listing_chunk(&mut self, entries: usize) {
+        self.listing_chunk = entries;
+    }
+
+    /// Whether the schedule is asked between the components of a path as well: a walk is not one step.
+    pub fn set_fine_walks(&mut self, fine: bool) {
+        self.fine_walks = fine;
+    }
+
+    /// Whether the filesystems tell what the entries of a listing are; some keep it to themselves.
+    pub fn set_tells_kinds(&mut self, tells: bool) {
+        self.tells_kinds = tells;
     }
 
     /// Whether /proc is mounted; it is after `reset`.
-    pub fn set_proc(&mut self, _mounted: bool) {
-        todo!()
+    pub fn set_proc(&mut self, mounted: bool) {
+        self.proc = mounted;
+    }
+
+    /// Fills the queue of every instance, and more.
+    fn overflow(&mut self) {
+        let limit = self.limits.queue;
+        let instances: Vec<u32> = self.instances.iter().map(|(id, _)| id).collect();
+        for id in instances {
+            self.instances[id].queue.fill(limit);
+        }
     }
 }

@@ -1,5 +1,9 @@
 //! The schedule: who takes the next step, the library or the world.
 
+use super::{Kernel, with_kernel};
+use crate::sys::Sys;
+use std::cell::RefCell;
+
 /// Called before each system call of the library, while nobody borrows the kernel. It may let the world take steps, and
 /// it may make the call fail with an errno.
 pub type Schedule = Box<dyn FnMut(&Call) -> Option<i32>>;
@@ -10,6 +14,9 @@ pub enum CallKind {
     Init,
     /// openat(2).
     Open,
+    /// Between two components of the path that Open or AddWatch looks up, if walks are fine: no call of its own, and it
+    /// can't fail.
+    Walk,
     /// fstat(2).
     Stat,
     /// fstatat(2).
@@ -40,4 +47,79 @@ pub struct Call {
     pub tells: bool,
     /// The directory whose lock the call takes.
     pub locks: Option<u64>,
+}
+
+/// What a call looks at.
+#[derive(Default)]
+pub(super) struct Preview {
+    pub(super) touches: Vec<u64>,
+    pub(super) reads_queue: bool,
+    pub(super) tells: bool,
+    pub(super) locks: Option<u64>,
+}
+
+enum Slot {
+    Idle(Option<Schedule>),
+    /// It is being called.
+    Busy,
+}
+
+thread_local! {
+    static SCHEDULE: RefCell<Slot> = const { RefCell::new(Slot::Idle(None)) };
+}
+
+/// Sets who is asked before each system call of the library; also from inside a schedule.
+pub fn set_schedule(schedule: Option<Schedule>) {
+    let old = SCHEDULE.replace(Slot::Idle(schedule));
+    // What a schedule holds may itself close files when it is dropped.
+    drop(old);
+}
+
+/// The library makes a call: time passes, and the schedule has its say.
+pub(super) fn enter(kind: CallKind, preview: impl FnOnce(&Kernel) -> Preview) -> Sys<()> {
+    let number = with_kernel(|kernel| {
+        kernel.calls += 1;
+        kernel.time += kernel.limits.call_cost;
+        kernel.calls
+    });
+    ask(kind, number, preview).map_or(Ok(()), Err)
+}
+
+/// A call looks up one component of a path, and the next one is to come.
+pub(super) fn pause(preview: impl FnOnce(&Kernel) -> Preview) {
+    let number = with_kernel(|kernel| kernel.calls);
+    ask(CallKind::Walk, number, preview);
+}
+
+fn ask(kind: CallKind, number: u64, preview: impl FnOnce(&Kernel) -> Preview) -> Option<i32> {
+    let is_idle = |slot: &Slot| matches!(slot, Slot::Idle(None));
+    if SCHEDULE.with_borrow(is_idle) {
+        return None;
+    }
+    let mut schedule = match SCHEDULE.replace(Slot::Busy) {
+        Slot::Idle(Some(schedule)) => schedule,
+        // A call of the library from inside the schedule is not asked about.
+        other => {
+            SCHEDULE.set(other);
+            return None;
+        }
+    };
+    let Preview {
+        touches,
+        reads_queue,
+        tells,
+        locks,
+    } = with_kernel(|kernel| preview(kernel));
+    let errno = schedule(&Call {
+        kind,
+        number,
+        touches,
+        reads_queue,
+        tells,
+        locks,
+    });
+    if SCHEDULE.with_borrow(|slot| matches!(slot, Slot::Busy)) {
+        SCHEDULE.set(Slot::Idle(Some(schedule)));
+    }
+    errno
 }

@@ -1,0 +1,224 @@
+//! Operations under way, one step after the other.
+
+use super::Kernel;
+use super::actions::Action;
+use super::inodes::InodeId;
+use super::operations::{Locks, Operation, Plan};
+use crate::sys::Sys;
+use std::collections::VecDeque;
+
+/// An operation that has begun. The kernel keeps it: a call that waits for one of its locks runs it on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Pending {
+    number: u64,
+}
+
+/// What the next step of an operation reads or changes. A call that touches none of it goes the same way before the step
+/// and after it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Effect {
+    /// Inodes whose entries, attributes or watches matter.
+    pub inodes: Vec<u64>,
+    /// Whether an event is queued, as the watches are now.
+    pub tells: bool,
+}
+
+#[derive(Debug, Hash)]
+pub(super) struct Running {
+    pub(super) number: u64,
+    /// Until its first step.
+    start: Option<Operation>,
+    pub(super) actions: VecDeque<Action>,
+    pub(super) locks: Locks,
+}
+
+enum Stepped {
+    More,
+    Last,
+    /// For the lock of this operation.
+    WaitsFor(u64),
+}
+
+impl Kernel {
+    /// Begins an operation. An errno if it can't be done in the present state.
+    pub fn begin(&mut self, op: &Operation) -> Result<Pending, i32> {
+        self.plan(op)?;
+        Ok(self.register(op))
+    }
+
+    fn register(&mut self, operation: &Operation) -> Pending {
+        self.last_pending += 1;
+        let number = self.last_pending;
+        self.running.push(Running {
+            number,
+            start: Some(operation.clone()),
+            actions: VecDeque::new(),
+            locks: Locks::default(),
+        });
+        Pending { number }
+    }
+
+    /// Takes one step of an operation; false: it was the last, or the operation was done already. The first step can fail
+    /// as `begin` does, if the world has changed since, and the operation is over then. EBUSY: another operation holds a
+    /// lock that this one needs; step that one first.
+    pub fn step(&mut self, pending: &mut Pending) -> Result<bool, i32> {
+        match self.try_step(pending.number) {
+            Ok(Stepped::More) => Ok(true),
+            Ok(Stepped::Last) => Ok(false),
+            Ok(Stepped::WaitsFor(_)) => Err(libc::EBUSY),
+            // EBUSY is said of locks only, which are worth another try.
+            Err(libc::EBUSY) => Err(libc::ECANCELED),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// The operation, the whole of it. It waits for the locks of others by running those on.
+    pub fn run(&mut self, op: &Operation) -> Result<(), i32> {
+        let Pending { number } = self.register(op);
+        loop {
+            match self.try_step(number)? {
+                Stepped::More => {}
+                Stepped::Last => return Ok(()),
+                Stepped::WaitsFor(holder) => self.run_on(holder),
+            }
+        }
+    }
+
+    /// What the next step would read or change; None if the operation is done.
+    pub fn effect(&self, pending: &Pending) -> Option<Effect> {
+        let running = &self.running[self.running_index(pending.number)?];
+        let Some(operation) = &running.start else {
+            return running.actions.front().map(|action| self.effect_of(action));
+        };
+        let plan = self.plan(operation).unwrap_or(Plan::Nothing);
+        let tells = match plan {
+            Plan::Remove(dentry) => {
+                let inode = self.dentries[dentry].inode;
+                !self.is_directory(dentry) && self.is_heard(inode, libc::IN_ATTRIB)
+            }
+            Plan::Open { dentry, .. } => self.is_heard_of(dentry, libc::IN_OPEN),
+            Plan::Overflow => true,
+            _ => false,
+        };
+        Some(Effect {
+            inodes: self.touched_by(&plan),
+            tells,
+        })
+    }
+
+    fn running_index(&self, number: u64) -> Option<usize> {
+        let with_number = |running: &Running| running.number == number;
+        self.running.iter().position(with_number)
+    }
+
+    fn try_step(&mut self, number: u64) -> Sys<Stepped> {
+        let Some(index) = self.running_index(number) else {
+            return Ok(Stepped::Last);
+        };
+        match self.running[index].start.take() {
+            None => {
+                if let Some(holder) = self.reading_waits_for(index) {
+                    return Ok(Stepped::WaitsFor(holder));
+                }
+                self.act_next(index);
+            }
+            Some(operation) => match self.start(index, &operation) {
+                Ok(None) => {}
+                Ok(Some(holder)) => {
+                    self.running[index].start = Some(operation);
+                    return Ok(Stepped::WaitsFor(holder));
+                }
+                Err(errno) => {
+                    self.running.remove(index);
+                    return Err(errno);
+                }
+            },
+        }
+        self.act_unseen(index);
+        if !self.running[index].actions.is_empty() {
+            return Ok(Stepped::More);
+        }
+        self.unlock(index);
+        self.running.remove(index);
+        Ok(Stepped::Last)
+    }
+
+    /// Runs an operation on by one step, for somebody who waits for it.
+    fn run_on(&mut self, number: u64) {
+        if let Ok(Stepped::WaitsFor(holder)) = self.try_step(number) {
+            self.run_on(holder);
+        }
+    }
+
+    /// A call waits for the lock of an inode: the operation that has it goes on until it is free.
+    pub(super) fn wait_for_lock(&mut self, inode: InodeId) {
+        while let Some(holder) = self.inodes[inode].lock {
+            self.run_on(holder);
+        }
+    }
+
+    /// Another process is about to list a directory: the operation that has its lock.
+    fn reading_waits_for(&self, index: usize) -> Option<u64> {
+        match self.running[index].actions.front() {
+            Some(&Action::Both { dentry, mask }) if mask == libc::IN_ACCESS => {
+                self.inode_of(dentry).lock
+            }
+            _ => None,
+        }
+    }
+
+    /// The first step, or the operation for which it has to wait.
+    fn start(&mut self, index: usize, operation: &Operation) -> Sys<Option<u64>> {
+        let plan = self.plan(operation)?;
+        let locks = self.locks_of(&plan);
+        let holder = match plan {
+            // All that still tells of something in the filesystem comes first.
+            Plan::Unmount(_) => self.other_than(index),
+            _ => self.blocked_by(&locks),
+        };
+        if holder.is_some() {
+            return Ok(holder);
+        }
+        self.lock(index, locks);
+        if let Plan::Remove(dentry) = plan {
+            let inode = self.dentries[dentry].inode;
+            if !self.is_directory(dentry) && !self.inodes[inode].marks.is_empty() {
+                // This is told while the name is still there. Without a watch on the file it is no step.
+                self.tell_own(inode, libc::IN_ATTRIB);
+                self.running[index].actions.push_back(Action::Apply(plan));
+                return Ok(None);
+            }
+        }
+        self.running[index].actions = self.apply(plan);
+        Ok(None)
+    }
+
+    fn other_than(&self, index: usize) -> Option<u64> {
+        let others = self.running.iter().enumerate();
+        others
+            .filter(|(other, running)| *other != index && running.start.is_none())
+            .map(|(_, running)| running.number)
+            .next()
+    }
+
+    fn lock(&mut self, index: usize, locks: Locks) {
+        let number = Some(self.running[index].number);
+        for &inode in locks.held.iter().flatten() {
+            self.inodes[inode].lock = number;
+        }
+        if let Some(filesystem) = locks.renames {
+            self.filesystems[filesystem].rename_lock = number;
+        }
+        self.running[index].locks = locks;
+    }
+
+    pub(super) fn unlock(&mut self, index: usize) {
+        let locks = std::mem::take(&mut self.running[index].locks);
+        for &inode in locks.held.iter().flatten() {
+            self.inodes[inode].lock = None;
+        }
+        if let Some(filesystem) = locks.renames {
+            self.filesystems[filesystem].rename_lock = None;
+        }
+    }
+}
