@@ -13,13 +13,16 @@ use libc::{IN_EXCL_UNLINK, IN_Q_OVERFLOW};
 use crate::disk::{Disk, View};
 use crate::judge::Judge;
 use crate::scope::{ROOT, disk_after};
-use crate::stage::{Choice, REST, Seen, Stage};
+use crate::stage::{Choice, REST, Seen, Stage, Step};
 use crate::support::replica::{Expect, Fault, Told, Verdict, WHOLE, fault};
 
 /// Calls that bring nothing, one after the other, before it is said that the library never rests.
 const PATIENCE: usize = 2_000;
 /// Guarantee 7: the longest that a call that takes events may work.
 const LONGEST: Duration = Duration::from_millis(10);
+
+/// The descriptor of the instance.
+const OPEN: usize = 1;
 
 pub type Shared = Rc<RefCell<Stage>>;
 
@@ -49,7 +52,7 @@ pub struct Played {
     pub choices: Vec<Choice>,
     pub commutes: u64,
     pub seen: Vec<Seen>,
-    pub effects: Vec<asyncinotify::simulation::Effect>,
+    pub steps: Vec<Step>,
     pub most: u64,
     pub trace: Vec<String>,
     pub digest: u64,
@@ -162,7 +165,7 @@ pub fn finish(stage: &Shared, fault: Option<Fault>) -> Played {
         choices: std::mem::take(&mut stage.choices),
         commutes: stage.left.commutes,
         seen: stage.seen.take().unwrap_or_default(),
-        effects: std::mem::take(&mut stage.effects),
+        steps: std::mem::take(&mut stage.steps),
         most: stage.most,
         trace: stage.trace.take().unwrap_or_default(),
         digest: with_kernel(|kernel| kernel.digest()),
@@ -268,7 +271,13 @@ pub fn take(instance: &mut Instance, stage: &Shared, batch: usize) -> Verdict<us
 fn hear(stage: &Shared, event: &Told) -> Verdict {
     let mut stage = stage.borrow_mut();
     stage.catch_up();
-    stage.note(|| format!("=> {event}"));
+    if stage.trace.is_some() {
+        // IDs are never used twice: their place tells more, and is the same when it is played again.
+        let place = stage.judges.iter().position(|judge| event.watch != 0 && judge.watch == event.watch);
+        let watch = place.map_or(0, |at| at as u64 + 1);
+        let event = Told { watch, ..event.clone() };
+        stage.note(|| format!("=> {event}"));
+    }
     if event.has(IN_Q_OVERFLOW) {
         if (event.watch, event.wd, &event.path, event.flags) != (0, -1, &None, 0) {
             return Err(fault("not-an-overflow", event));
@@ -311,8 +320,8 @@ pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
         return Err(fault(kind, format!("watched {:?}, kernel {:?}", show(&real), show(&held))));
     }
     let open = with_kernel(|kernel| kernel.open_descriptors());
-    if open > 0 {
-        return Err(fault("a-descriptor-left-open", open));
+    if open > OPEN {
+        return Err(fault("a-descriptor-left-open", open - OPEN));
     }
     Ok(())
 }
@@ -324,7 +333,7 @@ pub fn nothing_left(stage: &Shared) -> Verdict {
         return Err(fault("no-ignored", "after rm_watch"));
     }
     let (watches, open) = with_kernel(|kernel| (kernel.watches(), kernel.open_descriptors()));
-    if !watches.is_empty() || open > 0 {
+    if !watches.is_empty() || open > OPEN {
         return Err(fault("left-behind", format!("{watches:?}, {open} descriptors")));
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Placements: every way to place the world's steps among the library's calls, found by playing.
 
 use crate::run::{Played, Script};
-use crate::stage::REST;
+use crate::stage::{REST, Step};
 
 /// How far the placements of one script have been played.
 #[derive(Default, Clone, Copy)]
@@ -63,16 +63,16 @@ impl Placements<'_, '_> {
         let Some(base) = self.play(&[], true) else {
             return false;
         };
-        let steps = base.effects.len();
-        let places = |played: &Played, from: usize, effects| -> Vec<u32> {
+        let steps = base.steps.len();
+        let places = |played: &Played, from: usize, block: &[Step]| -> Vec<u32> {
             let after = played.seen.iter().enumerate().skip(from);
-            let other_run = after.filter(|(_, seen)| seen.depends_on(effects));
+            let other_run = after.filter(|(_, seen)| seen.depends_on(block));
             other_run.map(|(at, _)| at as u32 + 1).collect()
         };
         let before_rest = base.taken.iter().filter(|&&place| place != REST).count();
         debug_assert_eq!(before_rest, 0);
         for first in 1..=steps {
-            let (now, later) = base.effects.split_at(first);
+            let (now, later) = base.steps.split_at(first);
             let mut starts = places(&base, 0, now);
             self.tally.commutes += (base.seen.len() - starts.len()) as u64;
             if first < steps {

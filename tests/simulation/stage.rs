@@ -19,9 +19,16 @@ pub const REST: u32 = u32::MAX;
 const ENDLESS: u64 = 200_000;
 
 /// What a call of the library depends on.
-pub struct Seen {
-    touches: Vec<u64>,
-    queue: bool,
+pub struct Seen(Option<Call>);
+
+/// What the next step of the world does.
+#[derive(Clone)]
+pub struct Step {
+    effect: Effect,
+    /// It changes what there is to see; else it only tells.
+    shows: bool,
+    changes_mode: bool,
+    removes: bool,
 }
 
 /// Where one step of the world could come, too: its number, the call's number.
@@ -41,7 +48,7 @@ pub struct Stage {
     pub plan: Vec<u32>,
     /// Where the steps came.
     pub taken: Vec<u32>,
-    pub effects: Vec<Effect>,
+    pub steps: Vec<Step>,
     pub call: u32,
     /// Calls of the library within this call of ours, and the most there were.
     pub within: u64,
@@ -83,7 +90,7 @@ impl Stage {
             begun: false,
             plan,
             taken: Vec::new(),
-            effects: Vec::new(),
+            steps: Vec::new(),
             call: 0,
             within: 0,
             most: 0,
@@ -109,11 +116,11 @@ impl Stage {
     }
 
     /// The operation that goes on or comes next; None: the world has done all it wanted.
-    fn ready(&mut self) -> Option<Effect> {
+    fn ready(&mut self) -> Option<Step> {
         loop {
             if let Some(pending) = &self.pending {
                 match with_kernel(|kernel| kernel.effect(pending)) {
-                    Some(effect) => return Some(effect),
+                    Some(effect) => return Some(self.describe(effect)),
                     None => self.end_operation(),
                 }
             }
@@ -125,6 +132,18 @@ impl Stage {
                 Ok(pending) => self.pending = Some(pending),
                 Err(errno) => self.give_up(errno),
             }
+        }
+    }
+
+    fn describe(&self, effect: Effect) -> Step {
+        let operation = &self.operations[self.next];
+        let removes = matches!(operation, Operation::Unlink(_) | Operation::Rmdir(_) | Operation::Rename(..));
+        let only_tells = matches!(operation, Operation::Write(_) | Operation::Read(_) | Operation::Overflow);
+        Step {
+            effect,
+            shows: !only_tells && (!self.begun || matches!(operation, Operation::Unlink(_))),
+            changes_mode: matches!(operation, Operation::Chmod(..)),
+            removes,
         }
     }
 
@@ -151,7 +170,7 @@ impl Stage {
 
     /// The world takes a step, before the call with that number.
     pub fn step(&mut self, before: u32) -> bool {
-        let Some(effect) = self.ready() else {
+        let Some(step) = self.ready() else {
             return false;
         };
         let Some(pending) = &mut self.pending else {
@@ -161,10 +180,10 @@ impl Stage {
         let stepped = with_kernel(|kernel| kernel.step(pending));
         if self.trace.is_some() {
             let operation = text::operation(&self.operations[self.next]);
-            let tells = if effect.tells { " (tells)" } else { "" };
+            let tells = if step.effect.tells { " (tells)" } else { "" };
             self.note(|| format!("world: a step of {operation}{tells}: {stepped:?}"));
         }
-        self.effects.push(effect);
+        self.steps.push(step);
         if let Err(errno) = stepped {
             self.give_up(errno);
             return true;
@@ -220,26 +239,23 @@ impl Stage {
         }
         let number = self.call;
         while self.plan.get(self.taken.len()) == Some(&number) && self.step(number) {}
-        if let Some(effect) = self.ready() {
-            self.choose(call, &effect);
+        if let Some(step) = self.ready() {
+            self.choose(call, &step);
         }
         self.note(|| describe(number, call));
         None
     }
 
-    fn choose(&mut self, call: &Call, effect: &Effect) {
+    fn choose(&mut self, call: &Call, step: &Step) {
         if let Some(seen) = &mut self.seen {
-            seen.resize_with(self.call as usize - 1, Seen::nothing);
-            seen.push(Seen {
-                touches: call.touches.clone(),
-                queue: call.reads_queue || call.tells,
-            });
+            seen.resize_with(self.call as usize - 1, || Seen(None));
+            seen.push(Seen(Some(call.clone())));
             return;
         }
         if self.taken.len() < self.plan.len() {
             return;
         }
-        if depends(call, effect) {
+        if depends(call, step) {
             self.choices.push((self.taken.len() as u32, self.call));
         } else {
             self.left.commutes += 1;
@@ -271,24 +287,28 @@ impl Stage {
 }
 
 impl Seen {
-    fn nothing() -> Seen {
-        Seen {
-            touches: Vec::new(),
-            queue: false,
-        }
-    }
-
     /// Whether a block of steps before this call is another run than the same block after it.
-    pub fn depends_on(&self, effects: &[Effect]) -> bool {
-        effects.iter().any(|effect| {
-            effect.inodes.iter().any(|inode| self.touches.contains(inode)) || (effect.tells && self.queue)
-        })
+    pub fn depends_on(&self, steps: &[Step]) -> bool {
+        let call = self.0.as_ref();
+        call.is_some_and(|call| steps.iter().any(|step| depends(call, step)))
     }
 }
 
-fn depends(call: &Call, effect: &Effect) -> bool {
-    let common = effect.inodes.iter().any(|inode| call.touches.contains(inode));
-    common || (effect.tells && (call.reads_queue || call.tells))
+/// Whether a call goes another way after a step than before it: only then it is worth a run to place the step before it.
+fn depends(call: &Call, step: &Step) -> bool {
+    let common = step.effect.inodes.iter().any(|inode| call.touches.contains(inode));
+    match call.kind {
+        // The library's own reading may be told before or after: that does not matter to anybody.
+        CallKind::Read | CallKind::Queued => step.effect.tells,
+        CallKind::Open | CallKind::Walk | CallKind::Lookup | CallKind::List => common && step.shows,
+        // By the open directory: only what is told to its watch matters, and its mode.
+        CallKind::AddWatch => common && (!step.shows || step.changes_mode || call.touches.len() > 1),
+        CallKind::RmWatch => common || step.effect.tells,
+        // The last one to close a directory that is gone lets its end be told.
+        CallKind::Close => common && step.removes,
+        CallKind::Holds => common,
+        CallKind::Stat | CallKind::Init => false,
+    }
 }
 
 fn describe(number: u32, call: &Call) -> String {
