@@ -1,10 +1,11 @@
 //! The command line.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::against_kernel;
 use crate::exhaustive;
 use crate::findings::{self, Findings};
+use crate::schedule::{Placements, Tally};
 
 /// Of a trace, in the report of a failure.
 const LINES: usize = 60;
@@ -19,6 +20,7 @@ pub fn main() {
         ["exhaustive"] => exhaustive(110),
         ["exhaustive", seconds] => exhaustive(number(seconds)),
         ["case", text] => case(text),
+        ["count", text] => count(text),
         ["kernel", seed, count] => kernel(number(seed), number(count)),
         _ => panic!("see tests/simulation/main.rs for the arguments"),
     };
@@ -30,11 +32,32 @@ fn number(text: &str) -> u64 {
 }
 
 fn exhaustive(seconds: u64) -> bool {
-    let findings = Findings::default();
+    let findings = Findings::new();
     let tally = exhaustive::play(Duration::from_secs(seconds), &findings);
     let kinds = findings.print(LINES);
     println!("{} passed, {} failed", tally.runs - tally.failed, tally.failed);
     kinds > 0
+}
+
+/// How many placements a sequence has, for those who change the rules that leave some out.
+fn count(text: &str) -> bool {
+    let Some((script, _, blocks)) = findings::parse(text) else {
+        return true;
+    };
+    let (mut tally, start) = (Tally::default(), Instant::now());
+    let mut placements = Placements {
+        script: &script,
+        tally: &mut tally,
+        report: &mut |_, _| true,
+    };
+    if blocks {
+        placements.two_blocks();
+    } else {
+        placements.every();
+    }
+    let (runs, failed, most) = (tally.runs, tally.failed, tally.most);
+    println!("{runs} runs, {failed} failed, most calls {most}, {:?}: {text}", start.elapsed());
+    false
 }
 
 fn kernel(seed: u64, count: u64) -> bool {
