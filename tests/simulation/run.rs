@@ -18,6 +18,8 @@ use crate::support::replica::{Expect, Fault, Told, Verdict, WHOLE, fault};
 
 /// Calls that bring nothing, one after the other, before it is said that the library never rests.
 const PATIENCE: usize = 2_000;
+/// The most system calls of one call with the few directories of the small scope.
+const MOST: u64 = 300;
 /// Guarantee 7: the longest that a call that takes events may work.
 const LONGEST: Duration = Duration::from_millis(10);
 
@@ -40,6 +42,8 @@ pub struct Script {
     pub config: Config,
     pub start: Vec<Operation>,
     pub operations: Vec<Operation>,
+    /// What there is after each operation.
+    pub disks: Rc<Vec<Disk>>,
     pub views: Rc<Vec<Rc<View>>>,
     pub root: u32,
     pub swaps: bool,
@@ -62,17 +66,19 @@ impl Script {
     pub fn new(config: Config, start: Vec<Operation>, operations: Vec<Operation>) -> Script {
         let mut disk = disk_after(&start);
         let root = disk.nodes[ROOT].id;
-        let mut views = vec![disk.view(root)];
+        let mut disks = vec![disk.clone()];
         for operation in &operations {
             if disk.apply(operation) {
-                views.push(disk.view(root));
+                disks.push(disk.clone());
             }
         }
+        let views = disks.iter().map(|disk| disk.view(root)).collect();
         let swaps = operations.iter().any(|operation| matches!(operation, Operation::Exchange(..)));
         Script {
             config,
             start,
             operations,
+            disks: Rc::new(disks),
             views: Rc::new(views),
             root,
             swaps,
@@ -95,9 +101,10 @@ impl Script {
     pub fn play(&self, plan: &[u32], blocks: bool, trace: bool) -> Played {
         reset(Limits::default());
         let mut stage = Stage::new(self.operations.clone(), plan.to_vec());
-        stage.script = Some(self.views.clone());
+        stage.script = Some((self.disks.clone(), self.views.clone()));
         stage.seen = blocks.then(Vec::new);
         stage.trace = trace.then(Vec::new);
+        stage.limit = MOST;
         let judge = Judge::new(ROOT, self.root, self.views[0].clone(), self.expect());
         stage.judges.push(judge);
         for operation in &self.start {
@@ -158,6 +165,7 @@ pub fn finish(stage: &Shared, fault: Option<Fault>) -> Played {
     let mut stage = stage.borrow_mut();
     let soft = stage.judges.iter_mut().find_map(|judge| judge.soft.pop());
     let soft = stage.soft.take().or(soft);
+    let traced = stage.trace.is_some();
     Played {
         fault,
         soft,
@@ -168,14 +176,15 @@ pub fn finish(stage: &Shared, fault: Option<Fault>) -> Played {
         steps: std::mem::take(&mut stage.steps),
         most: stage.most,
         trace: stage.trace.take().unwrap_or_default(),
-        digest: with_kernel(|kernel| kernel.digest()),
+        digest: if traced { with_kernel(|kernel| kernel.digest()) } else { 0 },
     }
 }
 
 pub fn panicked(panic: &Box<dyn std::any::Any + Send>) -> Fault {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or(panic.downcast_ref::<&str>().copied());
-    fault("panic", text.unwrap_or("?"))
+    let text = text.unwrap_or("?");
+    fault(if text.starts_with("SPINS") { "spins" } else { "panic" }, text)
 }
 
 /// Adds the tree of a judge. None: it was rightly refused.
@@ -189,15 +198,16 @@ pub fn add_tree(instance: &mut Instance, stage: &Shared, judge: usize, mask: u32
     borrowed.catch_up();
     let changed = borrowed.taken.len() > before;
     borrowed.note(|| format!("add_recursive: {:?}", added.as_ref().map_err(|error| error.errno).map(|_| ())));
-    let judge = &mut borrowed.judges[judge];
     let id = match added {
         Ok(id) => id,
         Err(error) => {
-            let allowed = judge.may_be_refused();
+            let allowed = borrowed.judges[judge].may_be_refused();
             drop(borrowed);
             return if allowed { Ok(None) } else { Err(fault("add-recursive", error)) };
         }
     };
+    borrowed.find_root(judge);
+    let judge = &mut borrowed.judges[judge];
     judge.watch = id.as_raw();
     judge.set_up = !background;
     if !judge.expect.lists {

@@ -15,9 +15,6 @@ use crate::text;
 
 /// A step that comes when the library is at rest.
 pub const REST: u32 = u32::MAX;
-/// More calls than this in one call of ours: it stands still.
-const ENDLESS: u64 = 200_000;
-
 /// What a call of the library depends on.
 pub struct Seen(Option<Call>);
 
@@ -52,6 +49,8 @@ pub struct Stage {
     pub call: u32,
     /// Calls of the library within this call of ours, and the most there were.
     pub within: u64,
+    /// More of them are a fault.
+    pub limit: u64,
     pub most: u64,
     pub choices: Vec<Choice>,
     pub left: Left,
@@ -60,7 +59,7 @@ pub struct Stage {
     pub judges: Vec<Judge>,
     pub disk: Disk,
     /// The views after each operation, where the world does one after the other.
-    pub script: Option<Rc<Vec<Rc<View>>>>,
+    pub script: Option<(Rc<Vec<Disk>>, Rc<Vec<Rc<View>>>)>,
     applied: usize,
     pub trace: Option<Vec<String>>,
     pub soft: Option<Fault>,
@@ -93,6 +92,7 @@ impl Stage {
             steps: Vec::new(),
             call: 0,
             within: 0,
+            limit: u64::MAX,
             most: 0,
             choices: Vec::new(),
             left: Left::default(),
@@ -201,10 +201,10 @@ impl Stage {
     /// The first step of an operation has made its change visible.
     fn changed(&mut self) {
         let operation = &self.operations[self.next];
-        if let Some(script) = &self.script {
+        if let Some((_, views)) = &self.script {
             self.applied += 1;
             for judge in &mut self.judges {
-                judge.look(script[self.applied].clone());
+                judge.look(views[self.applied].clone());
             }
         } else {
             self.disk.apply(operation);
@@ -214,6 +214,24 @@ impl Stage {
         }
         for judge in &mut self.judges {
             judge.begun(operation);
+        }
+    }
+
+    /// A tree was added: its root is the directory that was at the path when it was opened.
+    pub fn find_root(&mut self, judge: usize) {
+        let Some((disks, _)) = &self.script else {
+            return;
+        };
+        let first = with_kernel(|kernel| kernel.watches().into_iter().min());
+        let node = first.and_then(|watch| disks[self.applied].nodes.get(&watch.2));
+        if let Some(root) = node.map(|node| node.id)
+            && root != self.judges[judge].root
+        {
+            let views = disks[..=self.applied].iter().map(|disk| disk.view(root));
+            self.judges[judge].rebase(root, views.collect());
+            // From now on the world is looked at as it goes.
+            self.disk = disks[self.applied].clone();
+            self.script = None;
         }
     }
 
@@ -228,8 +246,8 @@ impl Stage {
     pub fn before_call(&mut self, call: &Call) -> Option<i32> {
         self.call += 1;
         self.within += 1;
-        if self.within > ENDLESS {
-            panic!("a call of the library makes {ENDLESS} system calls");
+        if self.within > self.limit {
+            panic!("SPINS: a call of the library makes more than {} system calls", self.limit);
         }
         if !self.open {
             return None;
