@@ -93,15 +93,18 @@ impl Pair {
 
     fn play(mut self, seed: u64, calls: usize, count: &mut Count) -> Result<(), String> {
         let mut rng = Rng::new(seed);
+        let mut last = Action::Queued;
         for number in 0..calls {
             let mut draw = Draw {
                 rng: &mut rng,
+                last: &last,
                 allowed: self.allowed,
             };
             let action = draw.action(self.last_wd);
             self.trace.push(format!("{number}: {}", action.describe()));
             self.act(&action)
                 .map_err(|difference| self.report(seed, &difference))?;
+            last = action;
         }
         // To look at the real tree is an event too, so it is done at the end.
         self.act(&Action::Read(1 << 20))

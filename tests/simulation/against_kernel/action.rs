@@ -1,6 +1,6 @@
 //! What is done on both kernels, and how it is drawn.
 
-use asyncinotify::simulation::{Operation, with_kernel};
+use asyncinotify::simulation::{EntryKind, Operation, with_kernel};
 
 use crate::support::masks;
 use crate::support::rng::Rng;
@@ -98,6 +98,8 @@ pub(crate) struct Allowed {
 
 pub(crate) struct Draw<'a> {
     pub(crate) rng: &'a mut Rng,
+    /// What was done last is done again at times: equal events follow each other.
+    pub(crate) last: &'a Action,
     pub(crate) allowed: Allowed,
 }
 
@@ -117,12 +119,20 @@ impl Draw<'_> {
         NAMES[index].to_vec()
     }
 
-    /// A path: of something that is there, beside it, or of any names.
+    /// A path: of something that is there, or of any names.
     fn path(&mut self) -> Vec<u8> {
-        if !self.rng.one_in(4)
-            && let Some(path) = self.path_there()
-        {
-            return path;
+        self.path_of(|_| true)
+    }
+
+    /// Mostly of something that is there and of such a kind.
+    fn path_of(&mut self, is_wanted: impl Fn(EntryKind) -> bool) -> Vec<u8> {
+        if !self.rng.one_in(8) {
+            let tree = with_kernel(|kernel| kernel.tree(b"/"));
+            let wanted = tree.into_iter().filter(|(_, kind)| is_wanted(*kind));
+            let paths: Vec<Vec<u8>> = wanted.map(|(path, _)| path).collect();
+            if !paths.is_empty() {
+                return self.rng.pick(&paths).clone();
+            }
         }
         let mut path = Vec::new();
         for _ in 0..=self.rng.below(3) {
@@ -132,22 +142,15 @@ impl Draw<'_> {
         path
     }
 
-    fn path_there(&mut self) -> Option<Vec<u8>> {
-        let tree = with_kernel(|kernel| kernel.tree(b"/"));
-        let index = self.rng.below(tree.len().max(1));
-        tree.into_keys().nth(index)
-    }
-
     /// Where something new may come.
     fn new_path(&mut self) -> Vec<u8> {
-        if self.rng.one_in(3) {
+        if self.rng.one_in(5) {
             return self.path();
         }
         let tree = with_kernel(|kernel| kernel.tree(b"/"));
-        let is_directory = asyncinotify::simulation::EntryKind::Directory;
         let directories: Vec<Vec<u8>> = tree
             .into_iter()
-            .filter(|(path, kind)| *kind == is_directory && path.len() < 100)
+            .filter(|(path, kind)| *kind == EntryKind::Directory && path.len() < 40)
             .map(|(path, _)| path)
             .chain([Vec::new()])
             .collect();
@@ -219,10 +222,10 @@ impl Draw<'_> {
         match self.rng.weighted(&weights) {
             0 => Operation::Mkdir(self.new_path()),
             1 => Operation::Create(self.new_path()),
-            2 => Operation::Write(self.path()),
+            2 => Operation::Write(self.path_of(|kind| kind != EntryKind::Directory)),
             3 => Operation::Read(self.path()),
-            4 => Operation::Unlink(self.path()),
-            5 => Operation::Rmdir(self.path()),
+            4 => Operation::Unlink(self.path_of(|kind| kind != EntryKind::Directory)),
+            5 => Operation::Rmdir(self.path_of(|kind| kind == EntryKind::Directory)),
             6 => Operation::Rename(self.path(), self.new_path()),
             7 => Operation::Exchange(self.path(), self.path()),
             8 => Operation::Link(self.path(), self.new_path()),
@@ -242,14 +245,17 @@ impl Draw<'_> {
                 };
                 Operation::Chmod(self.path(), mode)
             }
-            11 => Operation::Mount(self.path()),
+            11 => Operation::Mount(self.path_of(|kind| kind == EntryKind::Directory)),
             _ => Operation::Unmount(self.path()),
         }
     }
 
     pub(crate) fn action(&mut self, last_wd: i32) -> Action {
+        if self.rng.one_in(12) {
+            return self.last.clone();
+        }
         let slot = self.rng.below(SLOTS);
-        match self.rng.weighted(&[50, 8, 5, 4, 3, 1, 8, 3, 3, 1, 9, 1]) {
+        match self.rng.weighted(&[60, 7, 5, 5, 2, 1, 16, 6, 1, 1, 8, 1]) {
             0 => Action::World(self.operation()),
             1 => {
                 let base = self.rng.one_in(2).then(|| self.rng.below(SLOTS));
