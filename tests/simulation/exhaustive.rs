@@ -87,8 +87,8 @@ fn units(stage: &Stage) -> (Vec<Unit>, u64) {
         let begin = scope::start(start);
         let symmetries = scope::symmetries(&begin);
         let mut prefixes = vec![Vec::new()];
-        // The last two operations, or the only one, are found as the unit is played.
-        for _ in 0..stage.operations.saturating_sub(2).max(usize::from(stage.operations == 2)) {
+        // What follows the first two operations is found as the unit is played.
+        for _ in 0..stage.operations.min(2) {
             let mut longer = Vec::new();
             for prefix in &prefixes {
                 let (more, left_out) = scope::continuations(&begin, prefix, &symmetries);

@@ -30,9 +30,9 @@ pub fn name(script: &Script, plan: &[u32], blocks: bool) -> String {
     let places: Vec<String> = plan.iter().map(|&place| if place == REST { "-".into() } else { place.to_string() }).collect();
     let list = if lists { "list" } else { "silent" };
     let blocks = if blocks { "blocks" } else { "steps" };
+    let mask = if mask == libc::IN_ALL_EVENTS { "ALL".into() } else { masks::format(mask) };
     format!(
-        "{} {list} {batch} start {start} {blocks}: {} @ {}",
-        masks::format(mask),
+        "{mask} {list} {batch} start {start} {blocks}: {} @ {}",
         text::operations(&script.operations),
         places.join(" ")
     )

@@ -93,6 +93,8 @@ impl Judge {
         self.root = root;
         self.views = views;
         self.happened.clear();
+        // It may have been moved half way.
+        self.happened.insert((IN_MOVE_SELF, Path::new()), 1);
         self.owed.clear();
     }
 

@@ -49,7 +49,9 @@ impl Placements<'_, '_> {
             let Some(played) = self.play(&plan, false) else {
                 return false;
             };
-            for (step, call) in played.choices {
+            // A call that does not end has no end of places for a step.
+            let spins = played.fault.as_ref().is_some_and(|fault| fault.kind == "spins");
+            for (step, call) in played.choices.into_iter().filter(|_| !spins) {
                 let mut next = played.taken[..step as usize].to_vec();
                 next.push(call);
                 plans.push(next);

@@ -6,7 +6,7 @@
 //! voids all marks; what has none at SYNC_END is swept. Only after a loss (Q_OVERFLOW, or a SYNC_BEGIN that comes by itself) may
 //! the replica be wrong, and only about entries that were not named since.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use libc::{IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
 use libc::{IN_DELETE_SELF, IN_IGNORED, IN_MOVE_SELF, IN_UNMOUNT};
@@ -48,7 +48,7 @@ pub struct Expect {
     pub complete: bool,
     /// Entries may change places (RENAME_EXCHANGE): a directory with content, or an entry of the other kind, is replaced.
     pub swaps: bool,
-    /// Several processes: what happens to a file may be told before its name is, or after its name is gone.
+    /// Several processes at once: what happens to a file may be told before its name is, or after its name is gone.
     pub concurrent: bool,
     /// Something may fail: an ERROR is noted, for the caller to judge, and what is below is not known.
     pub trouble: bool,
@@ -63,6 +63,8 @@ struct Entry {
     marked: bool,
     /// An ERROR has named it: what is below is not told.
     blind: bool,
+    /// It was there at the last rest.
+    settled: bool,
 }
 
 type Branch = BTreeMap<Vec<u8>, Entry>;
@@ -86,10 +88,8 @@ pub struct Replica {
     known: Known,
     /// What a MOVED_FROM took away, by cookie, until its MOVED_TO comes: the path, and what was there and below.
     moving: HashMap<u32, (Vec<u8>, Branch)>,
-    /// Named by what happened to them, but not known yet.
-    early: BTreeMap<Vec<u8>, String>,
-    /// Known once, since the last rest.
-    left: BTreeSet<Vec<u8>>,
+    /// The root was watched at the last rest.
+    settled: bool,
     blind_root: bool,
     begun: u64,
     pub listings: u64,
@@ -110,8 +110,7 @@ impl Replica {
             entries: Branch::new(),
             known: Known::Whole,
             moving: HashMap::new(),
-            early: BTreeMap::new(),
-            left: BTreeSet::new(),
+            settled: false,
             blind_root: false,
             begun: 0,
             listings: 0,
@@ -140,7 +139,6 @@ impl Replica {
     pub fn overflow(&mut self) {
         self.known = Known::Lost;
         self.moving.clear();
-        self.early.clear();
     }
 
     /// The replica can't be compared before it has looked at the disk.
@@ -265,9 +263,17 @@ impl Replica {
         ends.into_iter().filter_map(move |end| entries.get(&path[..end]))
     }
 
+    /// Whether the directory of a path was watched at the last rest, so that its names are told before all else.
+    fn is_settled(&self, path: &[u8]) -> bool {
+        let parent = parent(path);
+        match self.entries.get(parent) {
+            Some(entry) => entry.settled,
+            None => self.settled && parent == self.root,
+        }
+    }
+
     fn know_parent(&self, path: &[u8], event: &Told) -> Verdict {
-        let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
-        let parent = &path[..slash];
+        let parent = parent(path);
         let known = parent == self.root || self.entries.get(parent).is_some_and(|entry| entry.directory);
         if known || !self.knows_all() || self.is_blind(path) {
             return Ok(());
@@ -291,7 +297,6 @@ impl Replica {
                 self.remove(path);
             }
         }
-        self.early.remove(path);
         self.entries
             .insert(path.to_vec(), Entry::new(event.is_dir(), true));
         Ok(())
@@ -306,9 +311,6 @@ impl Replica {
                 return Err(fault("left-as-another-kind", event));
             }
             _ => {}
-        }
-        if self.expect.concurrent {
-            self.left.insert(path.to_vec());
         }
         Ok(self.remove(path))
     }
@@ -340,7 +342,7 @@ impl Replica {
                 if self.is_certain(moved) && moved.directory != entry.directory {
                     return Err(fault("changed-its-kind-on-the-way", event));
                 }
-                entry.blind = moved.blind;
+                (entry.blind, entry.settled) = (moved.blind, moved.settled);
             }
             for (old, moved) in branch {
                 let mut new = path.to_vec();
@@ -350,7 +352,6 @@ impl Replica {
         } else if event.moved_from.is_some() && self.expect.alone && self.knows_all() && !blind {
             return Err(fault("came-from-where-nothing-left", event));
         }
-        self.early.remove(path);
         self.entries.insert(path.to_vec(), entry);
         Ok(())
     }
@@ -365,16 +366,14 @@ impl Replica {
                 }
             }
             None if !self.knows_all() || self.is_blind(path) => {}
-            None if !self.expect.concurrent => {
-                return Err(fault("happened-to-what-is-not-there", event));
-            }
             None if event.flagged(SYNTHETIC) => {
                 return Err(fault("found-but-not-named", event));
             }
-            None if self.left.contains(path) => {}
-            None => {
-                self.early.insert(path.to_vec(), event.to_string());
+            // Where the watch is new, it may have come before it, and be told of or gone later.
+            None if !self.expect.concurrent && self.is_settled(path) => {
+                return Err(fault("happened-to-what-is-not-there", event));
             }
+            None => {}
         }
         Ok(())
     }
@@ -397,7 +396,6 @@ impl Replica {
         };
         self.begun += 1;
         self.blind_root = false;
-        self.early.clear();
         for entry in self.entries.values_mut() {
             entry.marked = false;
             entry.blind = false;
@@ -465,9 +463,9 @@ impl Replica {
     pub fn at_rest(&mut self) -> Verdict {
         // What is still moving has left the tree.
         self.moving.clear();
-        self.left.clear();
-        if let Some((_, event)) = self.early.pop_first() {
-            return Err(fault("happened-to-what-was-never-there", event));
+        self.settled = true;
+        for entry in self.entries.values_mut() {
+            entry.settled = true;
         }
         match self.known {
             _ if self.ended || self.blind_root => Ok(()),
@@ -509,6 +507,12 @@ impl Entry {
             directory,
             marked,
             blind: false,
+            settled: false,
         }
     }
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    &path[..slash]
 }
