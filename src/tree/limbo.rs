@@ -21,6 +21,8 @@ pub(super) enum Why {
 
 struct Entry {
     place: PlaceId,
+    /// The same place may come here again.
+    visit: Visit,
     why: Why,
     /// The directory it was in.
     parent: PlaceRef,
@@ -32,14 +34,20 @@ struct Entry {
     scans: Vec<Wanted>,
 }
 
+/// The number of a subtree's stay in limbo, and its top.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Visit(u64, PlaceRef);
+
 #[derive(Default)]
 pub(super) struct Limbo {
     entries: Slab<Entry>,
     by_reason: BTreeMap<Why, u32>,
     /// Tops whose old directory's lock is to be taken.
-    to_lock: VecDeque<PlaceRef>,
+    to_lock: VecDeque<Visit>,
     /// Tops whose old directory's lock was taken: what is not known once the queue is empty has left the tree.
-    locked: VecDeque<PlaceRef>,
+    locked: VecDeque<Visit>,
+    /// How many have been here.
+    visits: u64,
 }
 
 impl Limbo {
@@ -54,8 +62,11 @@ impl Forest {
     pub(super) fn put_in_limbo(&mut self, place: PlaceId, parent: PlaceId, why: Why) {
         let parent = self.places.reference(parent);
         self.places.unlink(place);
+        self.limbo.visits += 1;
+        let visit = Visit(self.limbo.visits, self.places.reference(place));
         let slot = self.limbo.entries.insert(Entry {
             place,
+            visit,
             why: why.clone(),
             parent,
             held: Vec::new(),
@@ -64,7 +75,7 @@ impl Forest {
         });
         self.places.enter_limbo(place, slot);
         self.limbo.by_reason.insert(why, slot);
-        self.limbo.to_lock.push_back(self.places.reference(place));
+        self.limbo.to_lock.push_back(visit);
     }
 
     pub(crate) fn has_limbo(&self) -> bool {
@@ -165,13 +176,13 @@ impl Forest {
 
     // Deciding on them, when all that is queued was read.
 
-    fn in_limbo(&self, top: PlaceRef) -> Option<&Entry> {
-        let top = self.places.resolve(top)?;
-        let place = self.places.get(top);
-        let slot = place
-            .is(flags::LIMBO)
-            .then(|| self.places.limbo_slot(top))?;
-        self.limbo.entries.get(slot)
+    fn in_limbo(&self, visit: Visit) -> Option<&Entry> {
+        let top = self.places.resolve(visit.1)?;
+        if !self.places.get(top).is(flags::LIMBO) {
+            return None;
+        }
+        let entry = self.limbo.entries.get(self.places.limbo_slot(top));
+        entry.filter(|entry| entry.visit == visit)
     }
 
     /// The directory whose lock is to be taken next; None: of all in limbo it was.
@@ -232,9 +243,8 @@ impl Forest {
             let place = self.places.get(entry.place);
             assert!(place.is(flags::LIMBO), "an entry in limbo is flagged so");
             assert_eq!(self.places.limbo_slot(entry.place), slot);
-            let reference = self.places.reference(entry.place);
-            let waits = self.limbo.to_lock.contains(&reference);
-            let asked = self.limbo.locked.contains(&reference);
+            let waits = self.limbo.to_lock.contains(&entry.visit);
+            let asked = self.limbo.locked.contains(&entry.visit);
             assert!(waits || asked, "what is in limbo is decided on");
         }
     }
