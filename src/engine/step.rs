@@ -84,10 +84,7 @@ impl Engine {
     pub(crate) fn fill(&mut self, pace: &Pace) -> Result<Filled> {
         self.must_read = true;
         let result = self.work(pace);
-        if self.scans.is_reaching() {
-            let (scans, mut work) = self.scans();
-            scans.leave(&mut work);
-        }
+        self.scans.leave();
         result.map_err(|errno| Error::of_call(errno, "read(2) of the inotify fd", None))
     }
 

@@ -11,6 +11,13 @@ use crate::watches::PlaceId;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+/// The first event of a name.
+struct First {
+    came: bool,
+    moved: bool,
+    kind: Kind,
+}
+
 /// What was in a directory when its watch began, as far as it is not what was listed.
 pub(super) struct Before {
     /// Of the directory's first own event, or behind all that is queued.
@@ -19,6 +26,8 @@ pub(super) struct Before {
     skip: Vec<Vec<u8>>,
     /// Not listed, or not as what they were, but they went after the watch: they were there.
     extra: Vec<(Vec<u8>, Kind)>,
+    /// Listed, although they are renamed away.
+    renamed_away: Vec<Vec<u8>>,
 }
 
 impl Before {
@@ -33,13 +42,14 @@ impl Before {
             position: work.stream.tail(),
             skip: Vec::new(),
             extra: Vec::new(),
+            renamed_away: Vec::new(),
         };
         let Some(pending) = pending else {
             return before;
         };
         let coming = (Mask::MOVED_TO | Mask::CREATE).bits();
-        // The first event of each name: whether it came, and what it is.
-        let mut first: BTreeMap<&[u8], (bool, Kind)> = BTreeMap::new();
+        // The first event of each name.
+        let mut first: BTreeMap<&[u8], First> = BTreeMap::new();
         for (position, event) in pending.of_wd(wd) {
             before.position = before.position.min(*position);
             if event.mask & Forest::structural().bits() != 0 && !event.name.is_empty() {
@@ -50,7 +60,10 @@ impl Before {
                     false => Kind::Regular,
                 };
                 let came = event.mask & coming != 0;
-                first.entry(event.name).or_insert((came, kind));
+                let moved = event.mask & Mask::MOVED_FROM.bits() != 0;
+                first
+                    .entry(event.name)
+                    .or_insert(First { came, moved, kind });
             }
         }
         if !first.is_empty() {
@@ -60,13 +73,13 @@ impl Before {
     }
 
     /// What is listed may have taken the place of what was there, which was of another kind.
-    fn compare(&mut self, first: &BTreeMap<&[u8], (bool, Kind)>, listed: &[u8]) {
+    fn compare(&mut self, first: &BTreeMap<&[u8], First>, listed: &[u8]) {
         let listed = entries(listed).map(|entry| (entry.name().to_bytes(), entry.kind));
         let now: BTreeMap<&[u8], Kind> = listed
             .filter(|(name, _)| first.contains_key(name))
             .collect();
         let is_directory = |kind: &Kind| *kind == Kind::Directory;
-        for (name, (came, kind)) in first {
+        for (name, First { came, moved, kind }) in first {
             let now = now.get(name);
             let stayed = now.is_some_and(|now| is_directory(now) == is_directory(kind));
             if *came || (now.is_some() && !stayed) {
@@ -74,6 +87,8 @@ impl Before {
             }
             if !came && !stayed {
                 self.extra.push((name.to_vec(), *kind));
+            } else if *moved {
+                self.renamed_away.push(name.to_vec());
             }
         }
     }
@@ -132,6 +147,11 @@ impl Scans {
         if let Some(id) = place {
             if backfill.epoch != work.forest.tree_of(id).epoch() {
                 work.forest.was_overtaken(id);
+            } else if work.forest.tree_of(id).is_ending() {
+                work.forest.unqueue(id);
+            } else if work.forest.standing(id) != Standing::InTree {
+                // It waits until it is known where it is.
+                work.forest.was_overtaken(id);
             } else if self.tell_some(id, &mut backfill, enough, work) {
                 return self.backfills.push_front(backfill);
             } else {
@@ -154,10 +174,6 @@ impl Scans {
     ) -> bool {
         /// So many new subdirectories take some 100 µs.
         const AT_ONCE: usize = 128;
-        let in_tree = work.forest.standing(id) == Standing::InTree;
-        if !in_tree || work.forest.tree_of(id).is_ending() {
-            return false;
-        }
         let telling = work.forest.place(id).telling();
         let deep_enough = work.forest.is_deep_enough(id);
         let rest = backfill.entries.clone();
@@ -175,6 +191,10 @@ impl Scans {
             if !backfill.before.skips(name) {
                 forest.found(id, (name, entry.kind), telling, backfill.fresh, &mut fx);
             }
+        }
+        let wd = forest.place(id).wd();
+        for name in &backfill.before.renamed_away {
+            forest.note_half_heard(wd, name);
         }
         while let Some((name, kind)) = backfill.before.extra.pop() {
             forest.found(id, (&name, kind), telling, false, &mut fx);

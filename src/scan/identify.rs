@@ -86,7 +86,9 @@ impl Scans {
             }
             Known::Doomed => false,
             Known::Moved => work.forest.takes_doubts_away_with(other),
-            Known::InPlace if self.is_still_at(other, wd, work)? => return Ok(Settled::BindMount),
+            Known::InPlace if self.open_if_still_at(other, work)?.is_some() => {
+                return Ok(Settled::BindMount);
+            }
             Known::InPlace => {
                 // With no event that takes it away, something else has its name, and was taken for it.
                 self.wait_for_renames_above(other, work);

@@ -171,20 +171,20 @@ impl Scans {
     }
 
     fn finish_listings(&mut self, work: &mut Work<'_>) -> Sys<()> {
+        let told = self.wait_for_parent().is_ok();
         work.stream.drain()?;
         let mut results: Vec<Option<Before>> = Vec::new();
         let pending = (!work.stream.is_decoded()).then(|| Pending::of(work.stream));
+        let pending = pending.as_ref();
         for listing in &self.listings {
             let before = listing.place(work.forest).and_then(|id| {
-                let clean = pending
-                    .as_ref()
-                    .is_none_or(|it| it.is_clean(id, work.forest));
+                let allows = |it: &Pending<'_>| it.allows_scan(id, listing.wd, work.forest);
                 let entries = &self.listed[listing.entries.clone()];
-                clean.then(|| Before::of(listing.wd, entries, pending.as_ref(), work))
+                (told && pending.is_none_or(allows))
+                    .then(|| Before::of(listing.wd, entries, pending, work))
             });
             results.push(before);
         }
-        drop(pending);
         let mut void = false;
         for before in results {
             let Some(listing) = self.listings.pop_front() else {

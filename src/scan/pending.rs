@@ -38,19 +38,35 @@ impl<'a> Pending<'a> {
 
     /// Whether nothing that is queued moves or removes a place or one above it.
     pub(super) fn is_clean(&self, id: PlaceId, forest: &Forest) -> bool {
+        self.is_entry_clean(id, forest) && self.is_clean_above(id, forest)
+    }
+
+    /// Whether nothing that is queued moves or removes one above a place.
+    pub(super) fn is_clean_above(&self, id: PlaceId, forest: &Forest) -> bool {
+        self.subdirectories.is_empty()
+            || forest
+                .places()
+                .above(id)
+                .all(|above| self.is_entry_clean(above, forest))
+    }
+
+    /// Whether nothing that is queued moves or removes a place.
+    pub(super) fn is_entry_clean(&self, id: PlaceId, forest: &Forest) -> bool {
         if self.lost || self.subdirectories.is_empty() {
             return !self.lost;
         }
-        let touched = |at: PlaceId| {
-            let place = forest.place(at);
-            place.parent() != NO_PLACE && {
-                let parent = forest.place(place.parent()).wd();
-                self.subdirectories.contains(&(parent, place.name()))
-            }
-        };
-        !std::iter::once(id)
-            .chain(forest.places().above(id))
-            .any(touched)
+        let place = forest.place(id);
+        place.parent() == NO_PLACE || {
+            let parent = forest.place(place.parent()).wd();
+            !self.subdirectories.contains(&(parent, place.name()))
+        }
+    }
+
+    /// Whether a scan of a directory, opened from its parent, is what it is taken for. What is told of it at its own first
+    /// event must have the path that it had then.
+    pub(super) fn allows_scan(&self, id: PlaceId, wd: i32, forest: &Forest) -> bool {
+        self.is_entry_clean(id, forest)
+            && (!self.by_wd.contains_key(&wd) || self.is_clean_above(id, forest))
     }
 
     /// The events of a descriptor, in order.

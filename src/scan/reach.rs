@@ -1,12 +1,16 @@
 //! Reaching the directories of a tree: its root is held open for the length of a slice, and all else is opened from there.
+//!
+//! A subdirectory is opened from its parent, of which it is known that it is the directory that it is taken for: the kernel
+//! gives for it the descriptor that the parent has. So it matters to a scan whether the entry in its parent has changed
+//! meanwhile, and not what has been renamed further up.
 
 use super::{Scans, Work};
 use crate::mask::Mask;
 use crate::sys::Sys;
 use crate::sys::directory::{Access, Directory};
-use crate::tree::{Forest, PlaceRef, Standing, Tree};
+use crate::tree::{PlaceRef, Standing, Tree};
 use crate::watches::{NO_PLACE, Owner, PlaceId};
-use std::ffi::CStr;
+use std::ffi::CString;
 
 #[derive(Default)]
 pub(super) struct Reach {
@@ -17,80 +21,8 @@ pub(super) struct Reach {
 struct Anchor {
     tree: u32,
     root: Directory,
-    /// Directories just listed whose subdirectories come next, those of the last first.
+    /// Directories whose subdirectories come next, those of the last first.
     open: Vec<(PlaceRef, Directory)>,
-    /// Watches were added by full path, which is right only if the root still has that path at the end.
-    by_path: bool,
-    /// The full path of the directory scanned last, and which part of it is whose: most often the next one has the same
-    /// parent.
-    path: Vec<u8>,
-    parent: Option<PathOf>,
-}
-
-struct PathOf {
-    place: PlaceId,
-    version: u64,
-    len: usize,
-}
-
-impl Anchor {
-    /// Puts the full path of a place together, with a NUL at its end.
-    fn put_path_together(&mut self, id: PlaceId, forest: &Forest) {
-        let place = forest.place(id);
-        let root = forest.tree_of(id).absolute();
-        let (parent, version) = (place.parent(), forest.version());
-        match &self.parent {
-            Some(of) if of.place == parent && of.version == version => self.path.truncate(of.len),
-            _ => {
-                self.path.clear();
-                match parent {
-                    NO_PLACE => self.path.extend_from_slice(root),
-                    _ => forest.append_path(parent, root, &mut self.path),
-                }
-                if self.path.last() == Some(&b'/') && parent != NO_PLACE {
-                    self.path.pop();
-                }
-                self.parent = Some(PathOf {
-                    place: parent,
-                    version,
-                    len: self.path.len(),
-                });
-            }
-        }
-        if parent != NO_PLACE {
-            self.path.push(b'/');
-            self.path.extend_from_slice(place.name());
-        }
-        self.path.push(0);
-    }
-
-    /// Opens the directory of a place to list it: from its parent, if that is open, else from the root.
-    fn open_place(&mut self, id: PlaceId, forest: &Forest) -> Sys<Directory> {
-        let (name, parent) = (forest.place(id).name(), forest.place(id).parent());
-        while let Some((open, _)) = self.open.last()
-            && forest.places().resolve(*open) != Some(parent)
-        {
-            self.open.pop();
-        }
-        let path = &self.path;
-        match self.open.last() {
-            Some((_, above)) => {
-                let name = CStr::from_bytes_with_nul(&path[path.len() - 1 - name.len()..]);
-                above.open_child(name.map_err(|_| libc::EINVAL)?)
-            }
-            None => {
-                let below = below_root(path, forest.tree_of(id));
-                Directory::open(Some(&self.root), below, Access::List, false)
-            }
-        }
-    }
-}
-
-/// What is left of a full path with a NUL behind that of the root.
-fn below_root<'a>(path: &'a [u8], tree: &Tree) -> &'a [u8] {
-    let root = tree.absolute();
-    let stem = root.strip_suffix(b"/").unwrap_or(root).len();
-    path.get(stem + 1..path.len() - 1).unwrap_or(b"")
 }
 
 fn open_root(tree: &Tree) -> Sys<Directory> {
@@ -108,45 +40,19 @@ impl Scans {
         if open.is_some_and(|anchor| anchor.tree == index) {
             return Ok(());
         }
-        self.leave(work);
+        self.leave();
         let root = open_root(work.forest.tree(index))?;
         self.reach.anchor = Some(Anchor {
             tree: index,
             root,
             open: Vec::new(),
-            by_path: false,
-            path: Vec::new(),
-            parent: None,
         });
         Ok(())
     }
 
-    pub(crate) fn is_reaching(&self) -> bool {
-        self.reach.anchor.is_some()
-    }
-
-    /// Closes the root: an open directory can't tell of its end. If its path has changed meanwhile, watches added by that
-    /// path may be on anything.
-    pub(crate) fn leave(&mut self, work: &mut Work<'_>) {
-        let Some(Anchor { tree, by_path, .. }) = self.reach.anchor.take() else {
-            return;
-        };
-        let known = work.forest.get_tree(tree);
-        if by_path
-            && known.is_some_and(|tree| !tree.is_ending() && open_root(tree).is_err())
-            && root_is_alive(tree, work)
-        {
-            let (forest, mut fx) = work.trees();
-            forest.begin_sync(tree, &mut fx);
-        }
-    }
-
-    /// Closes what is open only to be quicker.
-    fn spare_descriptors(&mut self) {
-        if let Some(anchor) = &mut self.reach.anchor {
-            anchor.open.clear();
-        }
-        self.close_listed();
+    /// Closes the root: an open directory can't tell of its end.
+    pub(crate) fn leave(&mut self) {
+        self.reach.anchor = None;
     }
 
     /// Tries once more with fewer descriptors where there is none left.
@@ -157,7 +63,10 @@ impl Scans {
     ) -> Sys<T> {
         match f(self, work) {
             Err(libc::EMFILE | libc::ENFILE) => {
-                self.spare_descriptors();
+                if let Some(anchor) = &mut self.reach.anchor {
+                    anchor.open.clear();
+                }
+                self.close_listed();
                 f(self, work)
             }
             result => result,
@@ -179,18 +88,85 @@ impl Scans {
         })
     }
 
-    /// Opens a directory to list it, and watches it.
+    /// The directory of a place as an anchor, if it is the one that the place has; Err: it can't be told.
+    pub(super) fn open_if_still_at(
+        &mut self,
+        id: PlaceId,
+        work: &mut Work<'_>,
+    ) -> Sys<Option<Directory>> {
+        let directory = match self.open_anchor_of(id, work) {
+            Ok(directory) => directory,
+            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        let tree = work.forest.tree_of(id);
+        let mask = tree.kernel_mask(tree.root() == id);
+        let found = match watch_open(&directory, id, mask, work) {
+            Ok(found) => found,
+            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        self.abandon(found, work);
+        Ok((found == work.forest.place(id).wd()).then_some(directory))
+    }
+
+    /// Opens the parent of a place, unless it is open. ESTALE: it is not where it should be.
+    fn open_parent(&mut self, id: PlaceId, work: &mut Work<'_>) -> Sys<()> {
+        let parent = work.forest.place(id).parent();
+        let is_root = parent == NO_PLACE || work.forest.tree_of(id).root() == parent;
+        let anchor = self.reach.anchor.as_mut().ok_or(libc::ENOENT)?;
+        while let Some((open, _)) = anchor.open.last() {
+            if !is_root && work.forest.places().resolve(*open) == Some(parent) {
+                return Ok(());
+            }
+            anchor.open.pop();
+        }
+        if is_root {
+            return Ok(());
+        }
+        let directory = self.open_if_still_at(parent, work)?.ok_or(libc::ESTALE)?;
+        let reference = work.forest.places().reference(parent);
+        let anchor = self.reach.anchor.as_mut().ok_or(libc::ENOENT)?;
+        anchor.open.push((reference, directory));
+        Ok(())
+    }
+
+    /// Opens a directory to list it, and watches it. ESTALE: its parent is not where it should be.
     pub(super) fn open_and_watch(
         &mut self,
         id: PlaceId,
         work: &mut Work<'_>,
     ) -> Sys<(Directory, i32)> {
+        self.open_parent(id, work)?;
         self.with_spare_descriptors(work, |scans, work| {
-            let mut anchor = scans.reach.anchor.take().ok_or(libc::ENOENT)?;
-            let opened = open_and_watch_from(&mut anchor, id, work);
-            scans.reach.anchor = Some(anchor);
-            opened
+            scans.open_parent(id, work)?;
+            let anchor = scans.reach.anchor.as_ref().ok_or(libc::ENOENT)?;
+            let tree = work.forest.tree_of(id);
+            let is_root = tree.root() == id;
+            let name = CString::new(work.forest.place(id).name()).map_err(|_| libc::EINVAL)?;
+            let directory = match anchor.open.last() {
+                _ if is_root => Directory::open(Some(&anchor.root), b"", Access::List, false)?,
+                Some((_, parent)) => parent.open_child(&name)?,
+                None => anchor.root.open_child(&name)?,
+            };
+            if tree.stays_on_one_filesystem() && directory.identity()?.dev != tree.identity().dev {
+                return Err(libc::EXDEV);
+            }
+            let mask = tree.kernel_mask(is_root);
+            let wd = watch_open(&directory, id, mask, work)?;
+            Ok((directory, wd))
         })
+    }
+
+    /// Waits until what can be seen of the directory that the last one was opened from has been told.
+    pub(super) fn wait_for_parent(&self) -> Sys<()> {
+        match &self.reach.anchor {
+            Some(anchor) => match anchor.open.last() {
+                Some((_, parent)) => parent.wait_for_renames(),
+                None => anchor.root.wait_for_renames(),
+            },
+            None => Ok(()),
+        }
     }
 
     /// The subdirectories of a directory are scanned next, and opened from here.
@@ -206,37 +182,16 @@ impl Scans {
     }
 }
 
-fn open_and_watch_from(
-    anchor: &mut Anchor,
-    id: PlaceId,
-    work: &mut Work<'_>,
-) -> Sys<(Directory, i32)> {
-    anchor.put_path_together(id, work.forest);
-    let directory = anchor.open_place(id, work.forest)?;
-    let tree = work.forest.tree_of(id);
-    if tree.stays_on_one_filesystem() && directory.identity()?.dev != tree.identity().dev {
-        return Err(libc::EXDEV);
-    }
-    let mask = tree.kernel_mask(tree.root() == id);
-    let path = &anchor.path;
-    let wd = if path.len() < libc::PATH_MAX as usize {
-        anchor.by_path = true;
-        work.stream.inotify().add_terminated(path, mask)?
-    } else {
-        directory.watch(work.stream.inotify(), path, mask)?
-    };
-    let wd = share_with_plain(&directory, path, wd, mask, work)?;
-    Ok((directory, wd))
-}
-
-/// A watch was added for a tree. A plain watch that has it too goes on hearing only what it asked for.
-fn share_with_plain(
+/// Watches the very directory that is open, for a tree. A plain watch that has it too goes on hearing only what it asked
+/// for.
+pub(crate) fn watch_open(
     directory: &Directory,
-    path: &[u8],
-    wd: i32,
+    id: PlaceId,
     mask: Mask,
     work: &mut Work<'_>,
 ) -> Sys<i32> {
+    let path = || work.forest.absolute_path_of(id);
+    let wd = directory.watch(work.stream.inotify(), path, mask)?;
     let Some(Owner::Plain(index)) = work.watches.owner(wd) else {
         return Ok(wd);
     };
@@ -245,24 +200,4 @@ fn share_with_plain(
         Some(exact) => directory.watch(work.stream.inotify(), path, exact),
         None => Ok(wd),
     }
-}
-
-/// Watches the very directory that is open, for a tree.
-pub(crate) fn watch_open(
-    directory: &Directory,
-    id: PlaceId,
-    mask: Mask,
-    work: &mut Work<'_>,
-) -> Sys<i32> {
-    let path = work.forest.absolute_path_of(id);
-    let wd = directory.watch(work.stream.inotify(), &path, mask)?;
-    share_with_plain(directory, &path, wd, mask, work)
-}
-
-/// Whether the kernel still watches a tree's root, as far as it has told.
-fn root_is_alive(index: u32, work: &mut Work<'_>) -> bool {
-    let wd = work.forest.tree(index).root_wd();
-    let ended = Mask::IGNORED.bits() | Mask::DELETE_SELF.bits();
-    let ends = |event: &crate::stream::RawEvent<'_>| event.wd == wd && event.mask & ended != 0;
-    work.stream.drain().is_ok() && !work.stream.pending().any(|(_, event)| ends(&event))
 }

@@ -1,10 +1,8 @@
 //! Looks at the disk that settle what events left open: renames of which half was seen, names in doubt.
 
 use super::pending::Pending;
-use super::reach::watch_open;
 use super::{Pace, Scans, Work};
 use crate::sys::Sys;
-use crate::sys::directory::Directory;
 use crate::tree::Look;
 use crate::watches::PlaceId;
 use std::ffi::CString;
@@ -39,7 +37,7 @@ impl Scans {
         let index = work.forest.place(parent).tree();
         if let Err(errno) = self.reach(index, work) {
             work.stream.drain()?;
-            if work.stream.is_decoded() {
+            if work.root_is_alive(index) {
                 work.lose_tree(index, errno);
             } else {
                 work.forest.look_again(doubt);
@@ -47,7 +45,7 @@ impl Scans {
             return Ok(());
         }
         let wd = work.forest.place(parent).wd();
-        let look = self.look_for(parent, wd, &doubt.name, work);
+        let look = self.look_for(parent, &doubt.name, work);
         if look == Look::Elsewhere {
             self.wait_for_renames_above(parent, work);
         }
@@ -65,9 +63,9 @@ impl Scans {
         Ok(())
     }
 
-    /// Looks for a name in the directory of a place, which has this descriptor.
-    fn look_for(&mut self, id: PlaceId, wd: i32, name: &[u8], work: &mut Work<'_>) -> Look {
-        let directory = match self.open_if_still_at(id, wd, work) {
+    /// Looks for a name in the directory of a place.
+    fn look_for(&mut self, id: PlaceId, name: &[u8], work: &mut Work<'_>) -> Look {
+        let directory = match self.open_if_still_at(id, work) {
             Ok(Some(directory)) => directory,
             Ok(None) => return Look::Elsewhere,
             Err(errno) => return Look::CantTell(errno),
@@ -83,34 +81,6 @@ impl Scans {
             (Err(libc::ENOENT), Ok(())) => Look::NotThere,
             (Err(errno), Ok(())) => Look::CantTell(errno),
         }
-    }
-
-    /// The directory of a place, if it is the one with this descriptor; Err: it can't be told.
-    fn open_if_still_at(
-        &mut self,
-        id: PlaceId,
-        wd: i32,
-        work: &mut Work<'_>,
-    ) -> Sys<Option<Directory>> {
-        let directory = match self.open_anchor_of(id, work) {
-            Ok(directory) => directory,
-            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => return Ok(None),
-            Err(errno) => return Err(errno),
-        };
-        let tree = work.forest.tree_of(id);
-        let mask = tree.kernel_mask(tree.root() == id);
-        let found = match watch_open(&directory, id, mask, work) {
-            Ok(found) => found,
-            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => return Ok(None),
-            Err(errno) => return Err(errno),
-        };
-        self.abandon(found, work);
-        Ok((found == wd).then_some(directory))
-    }
-
-    /// Whether the disk has, at the path of a place, the directory with this descriptor.
-    pub(super) fn is_still_at(&mut self, id: PlaceId, wd: i32, work: &mut Work<'_>) -> Sys<bool> {
-        Ok(self.open_if_still_at(id, wd, work)?.is_some())
     }
 
     /// All renames and removals of a place, or of one above it, that can be seen on the disk are queued when this returns.

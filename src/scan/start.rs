@@ -1,6 +1,9 @@
 //! Starting a scan, and what becomes of one whose directory can't be reached.
 
+use super::pending::is_clean;
 use super::{Pace, Scans, Work};
+use crate::mask::Mask;
+use crate::stream::RawEvent;
 use crate::sys::Sys;
 use crate::tree::{Question, Wanted};
 use crate::watches::PlaceId;
@@ -50,16 +53,13 @@ impl Scans {
     /// A directory could not be reached. Either it is gone, or it, or one above it, is being renamed and the event is not
     /// queued yet.
     fn confirm_gone(&mut self, id: PlaceId, wanted: Wanted, work: &mut Work<'_>) -> Sys<()> {
+        self.wait_for_renames_above(id, work);
         work.stream.drain()?;
-        if work.stream.is_decoded() {
-            self.wait_for_renames_above(id, work);
-            work.stream.drain()?;
-        }
-        let decoded = work.stream.is_decoded();
+        let clean = is_clean(id, work.stream, work.forest);
         let index = work.forest.place(id).tree();
         let is_root = work.forest.tree(index).root() == id;
         let (forest, mut fx) = work.trees();
-        if !decoded {
+        if !clean {
             forest.want_later(wanted, &mut fx);
         } else if is_root {
             work.lose_tree(index, libc::ENOENT);
@@ -84,11 +84,11 @@ impl Scans {
         let limit = matches!(errno, libc::EMFILE | libc::ENFILE | libc::ENOMEM);
         if limit && !is_root {
             work.scan_failed(id, errno);
-        } else if work.stream.is_decoded() {
+        } else if work.root_is_alive(index) {
             work.forest.unqueue(id);
             work.lose_tree(index, errno);
         } else {
-            // The end of the root may be among it.
+            // The end of the root is among what was read.
             work.forest.want_again(wanted);
         }
         Ok(())
@@ -96,6 +96,15 @@ impl Scans {
 }
 
 impl Work<'_> {
+    /// Whether the kernel still watches a tree's root, as far as it has told.
+    pub(super) fn root_is_alive(&self, index: u32) -> bool {
+        let wd = self.forest.tree(index).root_wd();
+        let ended = (Mask::IGNORED | Mask::Q_OVERFLOW).bits();
+        let ends =
+            |event: &RawEvent<'_>| event.mask & ended != 0 && (event.wd == wd || event.wd == -1);
+        !self.stream.pending().any(|(_, event)| ends(&event))
+    }
+
     pub(super) fn scan_failed(&mut self, id: PlaceId, errno: i32) {
         let tree = self.forest.tree_of(id);
         let index = self.forest.place(id).tree();

@@ -14,7 +14,7 @@ use super::{Effects, Forest};
 use crate::mask::Mask;
 use crate::stream::RawEvent;
 use crate::watches::PlaceId;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// The second rename follows the first at once; so many others may come in between.
 const KEPT: usize = 16;
@@ -25,6 +25,9 @@ pub(super) struct Arrivals {
     last: VecDeque<Arrival>,
     /// The event that is being followed has replaced a directory that was not watched yet.
     over_unwatched: bool,
+    /// Names that were there when their directory was listed, and of which the first event says that they are renamed away:
+    /// it may be the second half of an exchange whose first half was not heard.
+    half_heard: BTreeSet<(i32, Vec<u8>)>,
 }
 
 #[derive(Default)]
@@ -64,11 +67,17 @@ impl Arrivals {
         for arrival in &mut self.last {
             arrival.just_now = false;
         }
+        self.half_heard.clear();
     }
 
     /// Events were lost.
     pub(super) fn clear(&mut self) {
         self.last.clear();
+        self.half_heard.clear();
+    }
+
+    fn was_half_heard(&mut self, event: &RawEvent<'_>) -> bool {
+        !self.half_heard.is_empty() && self.half_heard.remove(&(event.wd, event.name.to_vec()))
     }
 
     pub(super) fn came_over_unwatched(&mut self) {
@@ -93,6 +102,11 @@ impl Forest {
         self.arrivals.find(event).map(|arrival| arrival.is_dir)
     }
 
+    /// A name was there when its directory was listed, and is renamed away by the first event that was heard of it.
+    pub(crate) fn note_half_heard(&mut self, wd: i32, name: &[u8]) {
+        self.arrivals.half_heard.insert((wd, name.to_vec()));
+    }
+
     /// An event of an entry has been followed by all that hear of it.
     pub(crate) fn note_arrival(&mut self, event: &RawEvent<'_>) {
         if event.mask & Mask::MOVED_TO.bits() != 0 {
@@ -109,7 +123,17 @@ impl Forest {
         if is_dir(event) && self.displaced_from(parent, event.name).is_some() {
             return true;
         }
+        let half_heard = self.arrivals.was_half_heard(event);
         let Some(arrival) = self.arrivals.find(event) else {
+            if half_heard {
+                let what = match is_dir(event) {
+                    true => What::Directory {
+                        over_unwatched: true,
+                    },
+                    false => What::File,
+                };
+                self.doubt(parent, event.name, what);
+            }
             return false;
         };
         if arrival.is_dir != is_dir(event) {

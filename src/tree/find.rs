@@ -32,7 +32,7 @@ impl Forest {
     pub(crate) fn known(&self, other: PlaceId) -> Known {
         match self.standing(other) {
             Standing::Doomed => Known::Doomed,
-            _ if self.places.get(other).epoch() != self.tree_of(other).epoch() => Known::Stale,
+            _ if self.is_stale(other) => Known::Stale,
             Standing::Limbo { .. } => Known::Moved,
             Standing::InTree | Standing::Nameless => Known::InPlace,
         }

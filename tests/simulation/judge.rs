@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use libc::{IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVED_TO};
 use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_MODIFY, IN_MOVE_SELF, IN_OPEN};
+use libc::{
+    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVED_TO,
+};
 
 use asyncinotify::simulation::Operation;
 
 use crate::disk::{Kind, Path, View, is_below};
-use crate::support::replica::{Entries, Expect, Fault, Replica, SYNC_BEGIN, SYNTHETIC, Told, Verdict, WHOLE, fault};
+use crate::support::replica::{
+    Entries, Expect, Fault, Replica, SYNC_BEGIN, SYNTHETIC, Told, Verdict, WHOLE, fault,
+};
 
 /// Something has happened to an entry, and an event must say so before the next rest.
 struct Owed {
@@ -116,8 +120,14 @@ impl Judge {
     /// What is there, as far as the tree tells of it, by the paths that events have.
     fn disk(&self) -> Entries {
         let full = |path: &Path| [&self.given[..], path].concat();
-        let told_of = self.now().entries.iter().filter(|(path, _)| self.is_told_of(path));
-        told_of.map(|(path, node)| (full(path), node.kind == Kind::Directory)).collect()
+        let told_of = self
+            .now()
+            .entries
+            .iter()
+            .filter(|(path, _)| self.is_told_of(path));
+        told_of
+            .map(|(path, node)| (full(path), node.kind == Kind::Directory))
+            .collect()
     }
 
     fn now(&self) -> &Rc<View> {
@@ -210,13 +220,17 @@ impl Judge {
             return Ok(());
         }
         let path = event.path.clone().unwrap_or_default();
-        let within = path.strip_prefix(&self.given[..]).unwrap_or_default().to_vec();
+        let within = path
+            .strip_prefix(&self.given[..])
+            .unwrap_or_default()
+            .to_vec();
         if event.flags == 0 && bits & WHOLE == 0 && bits != IN_IGNORED {
             let key = (bits, within.clone());
             let told = self.told.entry(key.clone()).or_default();
             *told += 1;
             if *told > self.happened.get(&key).copied().unwrap_or(0) {
-                let reading = event.is_dir() && bits & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0;
+                let reading =
+                    event.is_dir() && bits & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0;
                 if reading {
                     if self.soft.is_empty() {
                         self.soft.push(fault("own-reading", event));
@@ -235,17 +249,27 @@ impl Judge {
             self.list_is_owed();
         }
         let names = event.flagged(SYNTHETIC) || (bits == IN_MOVED_TO && event.moved_from.is_none());
-        self.owed.retain(|owed| !(owed.paths.contains(&within) && (names || bits & owed.bits != 0)));
+        self.owed
+            .retain(|owed| !(owed.paths.contains(&within) && (names || bits & owed.bits != 0)));
         Ok(())
     }
 
     /// No path that an entry did not have since the last rest.
     fn judge_paths(&self, event: &Told, within: &[u8]) -> Verdict {
-        let was = |path: &[u8]| path.is_empty() || self.views.iter().any(|view| view.entries.contains_key(path));
+        let was = |path: &[u8]| {
+            path.is_empty()
+                || self
+                    .views
+                    .iter()
+                    .any(|view| view.entries.contains_key(path))
+        };
         if !was(within) {
             return Err(fault("a-path-that-never-was", event));
         }
-        let from = event.moved_from.as_ref().and_then(|from| from.strip_prefix(&self.given[..]));
+        let from = event
+            .moved_from
+            .as_ref()
+            .and_then(|from| from.strip_prefix(&self.given[..]));
         match from {
             Some(from) if !was(from) => Err(fault("from-where-nothing-was", event)),
             _ => Ok(()),
@@ -286,8 +310,15 @@ impl Judge {
         }
         let view = self.now().clone();
         // What came since may be told by its own event, which such a mask does not ask for.
-        let stayed = |path: &Path, id: u32| self.views.iter().all(|view| view.entries.get(path).is_some_and(|node| node.id == id));
-        let files = view.entries.iter().filter(|(path, node)| node.kind == Kind::Regular && self.is_told_of(path));
+        let stayed = |path: &Path, id: u32| {
+            self.views
+                .iter()
+                .all(|view| view.entries.get(path).is_some_and(|node| node.id == id))
+        };
+        let files = view
+            .entries
+            .iter()
+            .filter(|(path, node)| node.kind == Kind::Regular && self.is_told_of(path));
         let owed: Vec<Owed> = files
             .filter(|(path, node)| stayed(path, node.id))
             .map(|(path, node)| Owed {
@@ -302,7 +333,9 @@ impl Judge {
 
     fn is_blind(&self, path: &[u8]) -> bool {
         let view = self.now();
-        let above = |(other, node): (&Path, &crate::disk::Node)| (other == path || is_below(path, other)) && self.blind.contains(&node.id);
+        let above = |(other, node): (&Path, &crate::disk::Node)| {
+            (other == path || is_below(path, other)) && self.blind.contains(&node.id)
+        };
         self.blind.contains(&self.root) || view.entries.iter().any(above)
     }
 
@@ -312,7 +345,10 @@ impl Judge {
         let view = self.now().clone();
         if view.path.is_none() || self.replica.ended {
             if self.replica.ended != view.path.is_none() {
-                return Err(fault("the-end-of-the-root", format!("told: {}", self.replica.ended)));
+                return Err(fault(
+                    "the-end-of-the-root",
+                    format!("told: {}", self.replica.ended),
+                ));
             }
             self.owed.clear();
             return Ok(());
@@ -332,9 +368,15 @@ impl Judge {
     }
 
     fn judge_directories(&mut self, view: &View, directories: &[Vec<u8>]) -> Verdict {
-        let listed: BTreeSet<Path> = directories.iter().map(|path| path[self.given.len()..].to_vec()).collect();
+        let listed: BTreeSet<Path> = directories
+            .iter()
+            .map(|path| path[self.given.len()..].to_vec())
+            .collect();
         if listed.len() != directories.len() {
-            return Err(fault("watched-twice", format!("{} of {}", listed.len(), directories.len())));
+            return Err(fault(
+                "watched-twice",
+                format!("{} of {}", listed.len(), directories.len()),
+            ));
         }
         for path in &listed {
             if !view.is_dir(path) || !(path.is_empty() || self.is_to_be_watched(path)) {
@@ -344,8 +386,13 @@ impl Judge {
             self.blind.remove(&id);
         }
         let root = (Path::new(), self.root);
-        let all = view.entries.iter().filter(|(path, node)| node.kind == Kind::Directory && self.is_to_be_watched(path));
-        for (path, _) in std::iter::once(root).chain(all.map(|(path, node)| (path.clone(), node.id))) {
+        let all = view
+            .entries
+            .iter()
+            .filter(|(path, node)| node.kind == Kind::Directory && self.is_to_be_watched(path));
+        for (path, _) in
+            std::iter::once(root).chain(all.map(|(path, node)| (path.clone(), node.id)))
+        {
             if !listed.contains(&path) && !self.is_blind(&path) {
                 return Err(fault("not-watched-and-no-error", path.escape_ascii()));
             }
@@ -361,7 +408,11 @@ impl Judge {
             if one.id != self.root && now.iter().all(hidden) || self.blind.contains(&self.root) {
                 continue;
             }
-            let paths: Vec<String> = one.paths.iter().map(|path| path.escape_ascii().to_string()).collect();
+            let paths: Vec<String> = one
+                .paths
+                .iter()
+                .map(|path| path.escape_ascii().to_string())
+                .collect();
             let kind = match one.bits {
                 IN_CLOSE_WRITE if one.listed => "not-listed",
                 IN_CLOSE_WRITE => "write-not-told",
@@ -376,6 +427,9 @@ impl Judge {
     /// The real paths of the directories that the library says it watches.
     pub fn real(&self, directories: &[Vec<u8>]) -> Vec<Path> {
         let root = self.now().path.clone().unwrap_or_default();
-        directories.iter().map(|path| [&root[..], &path[self.given.len()..]].concat()).collect()
+        directories
+            .iter()
+            .map(|path| [&root[..], &path[self.given.len()..]].concat())
+            .collect()
     }
 }

@@ -35,7 +35,11 @@ fn exhaustive(seconds: u64) -> bool {
     let findings = Findings::new();
     let tally = exhaustive::play(Duration::from_secs(seconds), &findings);
     let kinds = findings.print(LINES);
-    println!("{} passed, {} failed", tally.runs - tally.failed, tally.failed);
+    println!(
+        "{} passed, {} failed",
+        tally.runs - tally.failed,
+        tally.failed
+    );
     kinds > 0
 }
 
@@ -56,7 +60,10 @@ fn count(text: &str) -> bool {
         placements.every();
     }
     let (runs, failed, most) = (tally.runs, tally.failed, tally.most);
-    println!("{runs} runs, {failed} failed, most calls {most}, {:?}: {text}", start.elapsed());
+    println!(
+        "{runs} runs, {failed} failed, most calls {most}, {:?}: {text}",
+        start.elapsed()
+    );
     false
 }
 
@@ -66,7 +73,11 @@ fn kernel(seed: u64, count: u64) -> bool {
         println!("{difference}");
     }
     let failed = result.is_err();
-    println!("{} passed, {} failed", usize::from(!failed), usize::from(failed));
+    println!(
+        "{} passed, {} failed",
+        usize::from(!failed),
+        usize::from(failed)
+    );
     failed
 }
 
@@ -87,6 +98,10 @@ fn case(text: &str) -> bool {
     for fault in &faults {
         println!("FAILED {}", fault.text);
     }
-    println!("{} passed, {} failed", usize::from(faults.is_empty()), usize::from(!faults.is_empty()));
+    println!(
+        "{} passed, {} failed",
+        usize::from(faults.is_empty()),
+        usize::from(!faults.is_empty())
+    );
     !faults.is_empty()
 }

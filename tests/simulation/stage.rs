@@ -137,8 +137,14 @@ impl Stage {
 
     fn describe(&self, effect: Effect) -> Step {
         let operation = &self.operations[self.next];
-        let removes = matches!(operation, Operation::Unlink(_) | Operation::Rmdir(_) | Operation::Rename(..));
-        let only_tells = matches!(operation, Operation::Write(_) | Operation::Read(_) | Operation::Overflow);
+        let removes = matches!(
+            operation,
+            Operation::Unlink(_) | Operation::Rmdir(_) | Operation::Rename(..)
+        );
+        let only_tells = matches!(
+            operation,
+            Operation::Write(_) | Operation::Read(_) | Operation::Overflow
+        );
         Step {
             effect,
             shows: !only_tells && (!self.begun || matches!(operation, Operation::Unlink(_))),
@@ -247,7 +253,10 @@ impl Stage {
         self.call += 1;
         self.within += 1;
         if self.within > self.limit {
-            panic!("SPINS: a call of the library makes more than {} system calls", self.limit);
+            panic!(
+                "SPINS: a call of the library makes more than {} system calls",
+                self.limit
+            );
         }
         if !self.open {
             return None;
@@ -314,13 +323,19 @@ impl Seen {
 
 /// Whether a call goes another way after a step than before it: only then it is worth a run to place the step before it.
 fn depends(call: &Call, step: &Step) -> bool {
-    let common = step.effect.inodes.iter().any(|inode| call.touches.contains(inode));
+    let common = step
+        .effect
+        .inodes
+        .iter()
+        .any(|inode| call.touches.contains(inode));
     match call.kind {
         // The library's own reading may be told before or after: that does not matter to anybody.
         CallKind::Read | CallKind::Queued => step.effect.tells,
         CallKind::Open | CallKind::Walk | CallKind::Lookup | CallKind::List => common && step.shows,
         // By the open directory: only what is told to its watch matters, and its mode.
-        CallKind::AddWatch => common && (!step.shows || step.changes_mode || call.touches.len() > 1),
+        CallKind::AddWatch => {
+            common && (!step.shows || step.changes_mode || call.touches.len() > 1)
+        }
         CallKind::RmWatch => common || step.effect.tells,
         // The last one to close a directory that is gone lets its end be told.
         CallKind::Close => common && step.removes,
@@ -332,8 +347,15 @@ fn depends(call: &Call, step: &Step) -> bool {
 fn describe(number: u32, call: &Call) -> String {
     let lock = call.locks.map(|inode| format!(" lock {inode}"));
     let queue = match call.kind {
-        CallKind::Read | CallKind::Queued => format!(" queued {}", with_kernel(|kernel| kernel.queued())),
+        CallKind::Read | CallKind::Queued => {
+            format!(" queued {}", with_kernel(|kernel| kernel.queued()))
+        }
         _ => String::new(),
     };
-    format!("  call {number}: {:?} {:?}{}{queue}", call.kind, call.touches, lock.unwrap_or_default())
+    format!(
+        "  call {number}: {:?} {:?}{}{queue}",
+        call.kind,
+        call.touches,
+        lock.unwrap_or_default()
+    )
 }
