@@ -87,7 +87,8 @@ impl Before {
             }
             if !came && !stayed {
                 self.extra.push((name.to_vec(), *kind));
-            } else if *moved {
+            }
+            if *moved && now.is_some() {
                 self.renamed_away.push(name.to_vec());
             }
         }

@@ -77,7 +77,7 @@ impl Scans {
         // What was seen before its event was queued is told of when this returns.
         match (found, directory.wait_for_renames()) {
             (_, Err(errno)) => Look::CantTell(errno),
-            (Ok(_), Ok(())) => Look::There,
+            (Ok(kind), Ok(())) => Look::There(kind),
             (Err(libc::ENOENT), Ok(())) => Look::NotThere,
             (Err(errno), Ok(())) => Look::CantTell(errno),
         }

@@ -2,6 +2,7 @@
 //!
 //! A doubt is settled by the next event of the name, or by a look at the disk when all that was queued is decoded.
 
+use super::exchange::is_dir;
 use super::{Effects, Forest, PlaceRef, Standing, Telling};
 use crate::mask::{EventFlags, Mask};
 use crate::stream::{RawEvent, Record};
@@ -15,6 +16,8 @@ pub(super) enum What {
     File,
     /// A directory was renamed away, which had come over one that was not watched yet.
     Directory { over_unwatched: bool },
+    /// Something was renamed away from a name that was there later: perhaps only the second half of an exchange was heard.
+    HalfHeard,
     /// A directory is taken to have stayed. Had it been renamed away, the one before it was replaced and only open
     /// somewhere, so that its end was not told.
     Stayed,
@@ -25,7 +28,7 @@ pub(super) enum What {
 /// What a look at the disk for a name has come to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Look {
-    There,
+    There(Kind),
     NotThere,
     /// The directory is not where it should be: the event that says so is on its way.
     Elsewhere,
@@ -131,7 +134,7 @@ impl Forest {
             return;
         };
         match look {
-            Look::There => self.was_there(parent, &doubt.name, what, fx),
+            Look::There(kind) => self.was_there(parent, (&doubt.name, kind), what, fx),
             Look::NotThere => self.was_not_there(parent, &doubt.name, what, fx),
             // No event takes the directory away, so something has happened that was not told.
             Look::Elsewhere => self.begin_sync(self.places.get(parent).tree(), fx),
@@ -153,8 +156,12 @@ impl Forest {
         };
         let gone = event.mask & (Mask::DELETE | Mask::MOVED_FROM).bits() != 0;
         if gone {
-            if matches!(what, What::File | What::Directory { .. }) {
-                self.was_there(parent, &doubt.name, what, fx);
+            if matches!(what, What::File | What::Directory { .. } | What::HalfHeard) {
+                let kind = match is_dir(event) {
+                    true => Kind::Directory,
+                    false => Kind::Other,
+                };
+                self.was_there(parent, (&doubt.name, kind), what, fx);
             }
         } else if event.mask & Mask::CREATE.bits() != 0 {
             self.was_not_there(parent, &doubt.name, what, fx);
@@ -169,10 +176,23 @@ impl Forest {
         }
     }
 
-    fn was_there(&mut self, parent: PlaceId, name: &[u8], what: What, fx: &mut Effects) {
+    fn was_there(
+        &mut self,
+        parent: PlaceId,
+        (name, kind): (&[u8], Kind),
+        what: What,
+        fx: &mut Effects,
+    ) {
         match what {
             What::File => {
                 return self.tell_found(parent, name, Kind::Other, Telling::AsEvents, fx);
+            }
+            What::HalfHeard => {
+                self.tell_found(parent, name, kind, Telling::AsEvents, fx);
+                if kind == Kind::Directory {
+                    self.new_directory(parent, name, fx);
+                }
+                return;
             }
             What::Vacated if self.places.child(parent, name).is_some() => return,
             What::Vacated => return self.new_directory(parent, name, fx),

@@ -126,13 +126,7 @@ impl Forest {
         let half_heard = self.arrivals.was_half_heard(event);
         let Some(arrival) = self.arrivals.find(event) else {
             if half_heard {
-                let what = match is_dir(event) {
-                    true => What::Directory {
-                        over_unwatched: true,
-                    },
-                    false => What::File,
-                };
-                self.doubt(parent, event.name, what);
+                self.doubt(parent, event.name, What::HalfHeard);
             }
             return false;
         };
