@@ -13,6 +13,7 @@ use crate::support::masks;
 use crate::support::rng::Rng;
 
 mod action;
+mod independence;
 mod real;
 
 use action::{Action, Allowed, Draw, SLOTS};
@@ -36,12 +37,13 @@ pub(crate) fn run(seed: u64, operations: usize) -> Result<(), String> {
             "against the real kernel: {count:?}, permissions {}, mounts {}",
             allowed.permissions, allowed.mounts
         );
-        Ok(())
+        Ok::<(), String>(())
     };
     let thread = std::thread::spawn(play);
     thread
         .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    independence::run(seed, operations / 10)
 }
 
 /// How much was compared.

@@ -153,8 +153,15 @@ impl Kernel {
         }
         let mask = IN_MOVE_SELF;
         actions.push_back(Action::Own { inode, mask });
-        actions.extend(over.map(Action::Put));
-        actions.push_back(Action::Unlock);
+        // Linux up to 6.18 lets go of what was replaced before it unlocks the directories, later ones after it.
+        let put = over.map(Action::Put);
+        if self.late_ends {
+            actions.push_back(Action::Unlock);
+            actions.extend(put);
+        } else {
+            actions.extend(put);
+            actions.push_back(Action::Unlock);
+        }
         actions
     }
 

@@ -102,15 +102,28 @@ impl Kernel {
                 ..Preview::default()
             };
         };
-        let it = &self.dentries[*dentry];
         let is_heard = position.is_some() && self.is_heard_of(*dentry, libc::IN_CLOSE_NOWRITE);
-        let is_end = !it.hashed && it.count == 1;
+        let (touches, is_end) = self.preview_put(*dentry);
         Preview {
-            touches: self.numbers(*dentry).to_vec(),
-            // Directories above may end with it: then too many touches are better than too few.
+            touches,
             tells: is_heard || is_end,
             ..Preview::default()
         }
+    }
+
+    /// What the end of a use touches, and whether it is the end of a directory: then perhaps also of those above it.
+    fn preview_put(&self, dentry: DentryId) -> (Vec<u64>, bool) {
+        let is_last = |dentry: DentryId| {
+            let it = &self.dentries[dentry];
+            !it.hashed && it.count == 1
+        };
+        let mut touches = self.numbers(dentry).to_vec();
+        let mut last = dentry;
+        while is_last(last) {
+            last = self.dentries[last].parent;
+            touches.extend(self.numbers(last));
+        }
+        (touches, is_last(dentry))
     }
 
     /// getdents64(2): appends entries of at most `max` bytes together.
@@ -222,6 +235,27 @@ impl Kernel {
         (preview, found)
     }
 
+    /// What the next component of a look-up touches, or what comes when it is over.
+    fn preview_component(&self, walk: &Walk<'_>, more: bool) -> Preview {
+        let (mut touches, is_end) = self.preview_put(walk.at);
+        let mut tells = is_end;
+        let mut next = walk.clone();
+        if !more {
+            tells |= self.is_heard_of(walk.at, libc::IN_OPEN);
+        } else if self.walk_on(&mut next).is_ok() {
+            touches.push(self.inode_of(next.at).number);
+        }
+        let missed = next
+            .missed
+            .map(|(directory, _)| self.inodes[directory].number);
+        Preview {
+            touches,
+            tells,
+            locks: missed,
+            ..Preview::default()
+        }
+    }
+
     fn move_hold(&mut self, from: Option<DentryId>, to: DentryId) {
         self.dentries[to].count += 1;
         if let Some(from) = from {
@@ -273,10 +307,7 @@ pub(super) fn look_up(base: Option<u32>, path: &[u8], follow: bool) -> Sys<Dentr
         });
         let more = more?;
         if is_fine {
-            schedule::pause(|kernel| Preview {
-                touches: kernel.numbers(walk.at).to_vec(),
-                ..Preview::default()
-            });
+            schedule::pause(|kernel| kernel.preview_component(&walk, more));
         }
         if !more {
             return Ok(walk.at);

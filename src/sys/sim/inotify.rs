@@ -52,8 +52,9 @@ impl InotifyFd {
 
     fn add_path(&self, path: &[u8], mask: Mask) -> Sys<i32> {
         let follow = !mask.contains(Mask::DONT_FOLLOW);
-        enter(CallKind::AddWatch, |kernel| {
-            kernel.preview_walk(None, path, follow).0
+        enter(CallKind::AddWatch, |kernel| Preview {
+            tells: kernel.is_full(),
+            ..kernel.preview_walk(None, path, follow).0
         })?;
         check_mask(mask)?;
         let dentry = look_up(None, path, follow)?;
@@ -142,6 +143,7 @@ pub(super) fn add_open(inotify: &InotifyFd, directory: &Descriptor, mask: Mask) 
         let dentry = kernel.directory_at(directory.number());
         Preview {
             touches: vec![kernel.inode_of(dentry).number],
+            tells: kernel.is_full(),
             ..Preview::default()
         }
     })?;

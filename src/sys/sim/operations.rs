@@ -282,21 +282,25 @@ impl Kernel {
                 from, parent, over, ..
             } => {
                 self.lock_for_rename(&mut locks, self.directory_of(from), inode(parent));
-                locks.passing[1] = over.map(inode);
-                // A directory that stays where it is keeps its "..", and needs no lock.
-                if locks.held[1].is_some() || !self.is_directory(from) {
-                    locks.passing[0] = Some(inode(from));
-                }
+                let across = locks.held[1].is_some();
+                locks.passing = [self.lock_of_moved(from, across), over.map(inode)];
             }
             Plan::Exchange(a, b) => {
                 self.lock_for_rename(&mut locks, self.directory_of(a), self.directory_of(b));
-                locks.passing = [Some(inode(a)), Some(inode(b))];
+                let across = locks.held[1].is_some();
+                locks.passing = [a, b].map(|it| self.lock_of_moved(it, across));
             }
             Plan::Chmod(dentry, _) => locks.held[0] = Some(inode(dentry)),
             Plan::Mount(dentry) => locks.passing[0] = Some(inode(dentry)),
             Plan::Nothing | Plan::Open { .. } | Plan::Unmount(_) | Plan::Overflow => {}
         }
         locks
+    }
+
+    /// A directory that stays where it is keeps its "..", and its lock is not taken.
+    fn lock_of_moved(&self, dentry: DentryId, across: bool) -> Option<InodeId> {
+        let is_locked = across || !self.is_directory(dentry);
+        is_locked.then(|| self.dentries[dentry].inode)
     }
 
     fn lock_for_rename(&self, locks: &mut Locks, from: InodeId, to: InodeId) {

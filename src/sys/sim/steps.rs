@@ -106,6 +106,14 @@ impl Kernel {
         })
     }
 
+    /// Whether the operation holds the lock of an inode. A call that takes it runs the operation on first, so that it goes
+    /// the same way whether or not the next step has been taken.
+    pub fn holds_lock(&self, pending: &Pending, inode: u64) -> bool {
+        self.inodes
+            .iter()
+            .any(|(_, it)| it.number == inode && it.lock == Some(pending.number))
+    }
+
     fn running_index(&self, number: u64) -> Option<usize> {
         let with_number = |running: &Running| running.number == number;
         self.running.iter().position(with_number)
