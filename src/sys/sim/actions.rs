@@ -341,29 +341,47 @@ impl Kernel {
         }
     }
 
-    pub(super) fn effect_of(&self, action: &Action) -> Effect {
-        let (inodes, tells) = match *action {
-            Action::Apply(ref plan) => (self.touched_by(plan), false),
+    /// What the next step touches: an action, and what is done along with it.
+    pub(super) fn effect_of(&self, actions: &VecDeque<Action>) -> Effect {
+        let mut effect = Effect::default();
+        for (index, action) in actions.iter().enumerate() {
+            if index > 0 && !self.is_unseen(action) {
+                break;
+            }
+            effect.inodes.extend(self.inodes_of(action));
+            effect.tells |= index == 0 && self.is_action_heard(action);
+        }
+        effect.inodes.sort_unstable();
+        effect.inodes.dedup();
+        effect
+    }
+
+    fn inodes_of(&self, action: &Action) -> Vec<u64> {
+        let number = |inode: InodeId| self.inodes[inode].number;
+        match *action {
+            Action::Apply(ref plan) => self.touched_by(plan),
+            Action::Entry { directory, .. } => vec![number(directory)],
+            Action::Own { inode, .. } => vec![number(inode)],
+            Action::Both { dentry, .. } => self.numbers(dentry).to_vec(),
+            Action::Put(dentry) => self.ends_with(dentry),
+            Action::End { inode, parent } => {
+                let above = parent.map(|parent| self.ends_with(parent));
+                [vec![number(inode)], above.unwrap_or_default()].concat()
+            }
+            Action::Drop(_) | Action::Unlock => Vec::new(),
+        }
+    }
+
+    fn is_action_heard(&self, action: &Action) -> bool {
+        match *action {
             Action::Entry {
                 directory, mask, ..
-            } => {
-                let number = self.inodes[directory].number;
-                (vec![number], self.is_heard(directory, mask))
-            }
-            Action::Own { inode, mask } => {
-                (vec![self.inodes[inode].number], self.is_heard(inode, mask))
-            }
-            Action::Both { dentry, mask } => {
-                let tells = self.is_heard_of(dentry, mask);
-                (self.numbers(dentry).to_vec(), tells)
-            }
-            Action::End { inode, .. } => {
-                let inode = &self.inodes[inode];
-                (vec![inode.number], !inode.marks.is_empty())
-            }
-            Action::Put(_) | Action::Drop(_) | Action::Unlock => (Vec::new(), false),
-        };
-        Effect { inodes, tells }
+            } => self.is_heard(directory, mask),
+            Action::Own { inode, mask } => self.is_heard(inode, mask),
+            Action::Both { dentry, mask } => self.is_heard_of(dentry, mask),
+            Action::End { inode, .. } => !self.inodes[inode].marks.is_empty(),
+            Action::Apply(_) | Action::Put(_) | Action::Drop(_) | Action::Unlock => false,
+        }
     }
 }
 

@@ -103,27 +103,11 @@ impl Kernel {
             };
         };
         let is_heard = position.is_some() && self.is_heard_of(*dentry, libc::IN_CLOSE_NOWRITE);
-        let (touches, is_end) = self.preview_put(*dentry);
         Preview {
-            touches,
-            tells: is_heard || is_end,
+            touches: self.ends_with(*dentry),
+            tells: is_heard || self.is_last_use(*dentry),
             ..Preview::default()
         }
-    }
-
-    /// What the end of a use touches, and whether it is the end of a directory: then perhaps also of those above it.
-    fn preview_put(&self, dentry: DentryId) -> (Vec<u64>, bool) {
-        let is_last = |dentry: DentryId| {
-            let it = &self.dentries[dentry];
-            !it.hashed && it.count == 1
-        };
-        let mut touches = self.numbers(dentry).to_vec();
-        let mut last = dentry;
-        while is_last(last) {
-            last = self.dentries[last].parent;
-            touches.extend(self.numbers(last));
-        }
-        (touches, is_last(dentry))
     }
 
     /// getdents64(2): appends entries of at most `max` bytes together.
@@ -237,8 +221,8 @@ impl Kernel {
 
     /// What the next component of a look-up touches, or what comes when it is over.
     fn preview_component(&self, walk: &Walk<'_>, more: bool) -> Preview {
-        let (mut touches, is_end) = self.preview_put(walk.at);
-        let mut tells = is_end;
+        let mut touches = self.ends_with(walk.at);
+        let mut tells = self.is_last_use(walk.at);
         let mut next = walk.clone();
         if !more {
             tells |= self.is_heard_of(walk.at, libc::IN_OPEN);

@@ -88,7 +88,7 @@ impl Kernel {
     pub fn effect(&self, pending: &Pending) -> Option<Effect> {
         let running = &self.running[self.running_index(pending.number)?];
         let Some(operation) = &running.start else {
-            return running.actions.front().map(|action| self.effect_of(action));
+            return Some(self.effect_of(&running.actions));
         };
         let plan = self.plan(operation).unwrap_or(Plan::Nothing);
         let tells = match plan {
