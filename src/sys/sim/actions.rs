@@ -9,9 +9,10 @@ use libc::{
     IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_UNMOUNT,
 };
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(super) enum Action {
     /// The change.
     Apply(Plan),
@@ -345,10 +346,15 @@ impl Kernel {
     pub(super) fn effect_of(&self, actions: &VecDeque<Action>) -> Effect {
         let mut effect = Effect::default();
         for (index, action) in actions.iter().enumerate() {
-            if index > 0 && !self.is_unseen(action) {
+            // Whether it is done along depends on the watches of its inode, which a call can change.
+            let may_join = matches!(action, Action::Own { .. } | Action::End { .. });
+            let joins = index == 0 || self.is_unseen(action);
+            if joins || may_join {
+                effect.inodes.extend(self.inodes_of(action));
+            }
+            if !joins {
                 break;
             }
-            effect.inodes.extend(self.inodes_of(action));
             effect.tells |= index == 0 && self.is_action_heard(action);
         }
         effect.inodes.sort_unstable();
@@ -369,6 +375,18 @@ impl Kernel {
                 [vec![number(inode)], above.unwrap_or_default()].concat()
             }
             Action::Drop(_) | Action::Unlock => Vec::new(),
+        }
+    }
+
+    pub(super) fn hash_action(&self, action: &Action, hasher: &mut impl Hasher) {
+        std::mem::discriminant(action).hash(hasher);
+        self.inodes_of(action).hash(hasher);
+        match action {
+            Action::Entry {
+                name, mask, cookie, ..
+            } => (name, mask, cookie).hash(hasher),
+            Action::Own { mask, .. } | Action::Both { mask, .. } => mask.hash(hasher),
+            _ => {}
         }
     }
 

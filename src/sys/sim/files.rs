@@ -8,7 +8,7 @@ use crate::sys::Sys;
 use std::ops::Bound;
 use std::rc::Rc;
 
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(super) enum File {
     /// A directory; without a position if it is open as an anchor only.
     Directory {
@@ -106,6 +106,29 @@ impl Kernel {
         Preview {
             touches: self.ends_with(*dentry),
             tells: is_heard || self.is_last_use(*dentry),
+            ..Preview::default()
+        }
+    }
+
+    pub(super) fn preview_list(&self, file: u32) -> Preview {
+        let File::Directory {
+            dentry,
+            position: Some(_),
+        } = self.files[file]
+        else {
+            return Preview::default();
+        };
+        let tells = self.is_heard_of(dentry, libc::IN_ACCESS);
+        let numbers = self.numbers(dentry);
+        Preview {
+            // The name that the directory has counts only if it is told.
+            touches: if tells {
+                numbers.to_vec()
+            } else {
+                vec![numbers[0]]
+            },
+            tells,
+            locks: Some(numbers[0]),
             ..Preview::default()
         }
     }
@@ -225,7 +248,8 @@ impl Kernel {
         let mut tells = self.is_last_use(walk.at);
         let mut next = walk.clone();
         if !more {
-            tells |= self.is_heard_of(walk.at, libc::IN_OPEN);
+            // The call may open it, or watch it.
+            tells |= self.is_heard_of(walk.at, libc::IN_OPEN) || self.is_full();
         } else if self.walk_on(&mut next).is_ok() {
             touches.push(self.inode_of(next.at).number);
         }

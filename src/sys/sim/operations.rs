@@ -32,7 +32,7 @@ use super::inodes::{DentryId, InodeId, InodeKind, Name};
 use crate::sys::Sys;
 
 /// An operation whose paths are looked up and which can be done.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 pub(super) enum Plan {
     Make {
         parent: DentryId,
@@ -65,7 +65,7 @@ pub(super) enum Plan {
 }
 
 /// The locks of an operation.
-#[derive(Clone, Default, Debug, Hash)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Locks {
     /// Held from its first step until it has told.
     pub(super) held: [Option<InodeId>; 2],
@@ -254,6 +254,19 @@ impl Kernel {
             true => Err(libc::EBUSY),
             false => Ok(Plan::Unmount(root)),
         }
+    }
+
+    /// Any of them that is open forbids to unmount.
+    pub(super) fn inodes_mounted_at(&self, path: &[u8]) -> Vec<u64> {
+        let Ok(root) = self.find(path, true) else {
+            return Vec::new();
+        };
+        let filesystem = self.inode_of(root).filesystem;
+        let inodes = self.inodes.iter().map(|(_, inode)| inode);
+        inodes
+            .filter(|inode| inode.filesystem == filesystem)
+            .map(|inode| inode.number)
+            .collect()
     }
 
     /// The directory that a dentry is in.
