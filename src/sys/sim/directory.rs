@@ -1,7 +1,7 @@
 //! Directories of the simulated kernel, with the functions of `sys::linux::directory`.
 
 use super::files::{Descriptor, File, Position, look_up};
-use super::inodes::InodeKind;
+use super::inodes::{InodeKind, SEARCH};
 use super::inotify::{self, InotifyFd};
 use super::schedule::{CallKind, Preview, enter};
 use super::with_kernel;
@@ -74,10 +74,10 @@ impl Directory {
     /// Looks up a name that nothing has, which takes the directory's lock.
     pub(crate) fn wait_for_renames(&self) -> Sys<()> {
         enter(CallKind::Lookup, |kernel| {
-            let number = kernel.inode_of(kernel.directory_at(self.0.number())).number;
+            let inode = kernel.inode_of(kernel.directory_at(self.0.number()));
             Preview {
-                touches: vec![number],
-                locks: Some(number),
+                touches: vec![inode.number],
+                locks: (inode.mode & SEARCH != 0).then_some(inode.number),
                 ..Preview::default()
             }
         })?;
@@ -88,20 +88,7 @@ impl Directory {
     pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> Sys<Chunk> {
         const CHUNK: usize = 32 * 1024;
         enter(CallKind::List, |kernel| {
-            let dentry = kernel.directory_at(self.0.number());
-            let tells = kernel.is_heard_of(dentry, libc::IN_ACCESS);
-            let number = kernel.inode_of(dentry).number;
-            let touches = if tells {
-                kernel.numbers(dentry).to_vec()
-            } else {
-                vec![number]
-            };
-            Preview {
-                touches,
-                tells,
-                locks: Some(number),
-                ..Preview::default()
-            }
+            kernel.preview_list(self.0.number())
         })?;
         let start = buffer.len();
         let len = with_kernel(|kernel| kernel.list(self.0.number(), buffer, CHUNK))?;
@@ -211,6 +198,9 @@ fn try_open_at(
     }
     let base = base.map(|directory| directory.0.number());
     enter(CallKind::Open, |kernel| {
+        if kernel.check_descriptors().is_err() {
+            return Preview::default();
+        }
         let (preview, found) = kernel.preview_walk(base, path, follow);
         let is_heard = |dentry| kernel.is_heard_of(dentry, libc::IN_OPEN);
         Preview {
