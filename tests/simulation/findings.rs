@@ -100,12 +100,23 @@ impl Findings {
         cases.insert(key, case);
     }
 
+    /// Of a random run.
+    pub fn add_seed(&self, seed: u64, operations: u64, fault: &Fault) {
+        if fault.kind == "own-reading" && !self.own_reading.swap(false, Relaxed) {
+            return;
+        }
+        let size = (operations as usize, 0, 0);
+        self.add(fault.kind.to_owned(), size, || format!("SEED={seed}"), fault, || crate::random::play(seed, true).0.trace);
+    }
+
     /// Prints what failed; how many kinds.
     pub fn print(&self, lines: usize) -> usize {
         let cases = self.cases.lock().expect("no panic");
         for (key, case) in cases.iter() {
             println!("\nFAILED {key} ({} runs)\n  {}", case.count, case.fault.text);
-            println!("  make replay CASE='{}'", case.name);
+            let seed = case.name.starts_with("SEED=");
+            let which = if seed { case.name.clone() } else { format!("CASE='{}'", case.name) };
+            println!("  make replay {which}");
             let skipped = case.trace.len().saturating_sub(lines);
             for line in &case.trace[skipped..] {
                 println!("    {line}");

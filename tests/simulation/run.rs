@@ -12,6 +12,7 @@ use libc::{IN_EXCL_UNLINK, IN_Q_OVERFLOW};
 
 use crate::disk::{Disk, View};
 use crate::judge::Judge;
+use crate::plain::Plain;
 use crate::scope::{ROOT, disk_after};
 use crate::stage::{Choice, REST, Seen, Stage, Step};
 use crate::support::replica::{Expect, Fault, Told, Verdict, WHOLE, fault};
@@ -275,6 +276,10 @@ pub fn take(instance: &mut Instance, stage: &Shared, batch: usize) -> Verdict<us
         })
     })?;
     verdict?;
+    if matches!(&took, Err(error) if error.errno == libc::ENOMEM) && stage.borrow().judges.iter().any(|judge| judge.excused) {
+        // Nothing is lost, and it may be tried again.
+        return Ok(0);
+    }
     took.map_err(|error| fault("get-events", error))
 }
 
@@ -292,12 +297,15 @@ fn hear(stage: &Shared, event: &Told) -> Verdict {
         if (event.watch, event.wd, &event.path, event.flags) != (0, -1, &None, 0) {
             return Err(fault("not-an-overflow", event));
         }
-        for judge in &mut stage.judges {
-            judge.overflow();
-        }
+        stage.overflows += 1;
+        stage.judges.iter_mut().for_each(Judge::overflow);
+        stage.plains.iter_mut().for_each(Plain::overflow);
         return Ok(());
     }
     // The call that adds the first tree has not returned while it tells nothing.
+    if let Some(plain) = stage.plains.iter_mut().find(|plain| event.watch != 0 && plain.watch == event.watch) {
+        return plain.take(event);
+    }
     match stage.judges.iter_mut().find(|judge| event.watch != 0 && judge.watch == event.watch) {
         Some(judge) => judge.take(event),
         None => Err(fault("an-event-of-no-watch", event)),
@@ -319,6 +327,11 @@ pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
         let directories: Vec<Vec<u8>> = directories.into_iter().map(|path| path.into_bytes()).collect();
         judge.at_rest(&directories)?;
         real.extend(judge.real(&directories));
+    }
+    let disk = stage.disk.clone();
+    let swaps = stage.judges.iter().any(|judge| judge.expect.swaps);
+    for plain in &mut stage.plains {
+        real.extend(plain.at_rest(&disk, swaps)?);
     }
     real.sort();
     real.dedup();
