@@ -76,6 +76,23 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// What makes a run unlike others, for counting failures.
+    pub fn tags(&self, failed: u64) -> String {
+        let tags = [
+            (failed > 0, "failing calls"),
+            (self.limited, "limits"),
+            (self.limits.queue < 1000, "short queue"),
+            (self.swaps, "swaps"),
+            (self.moves_root, "root moves"),
+            (self.chmods, "permissions"),
+            (!self.proc, "no /proc"),
+        ];
+        let tags = tags.iter().filter(|(is, _)| *is).map(|(_, tag)| format!(", {tag}"));
+        tags.collect()
+    }
+}
+
 pub struct Dice {
     pub rng: Rng,
     pub settings: Settings,
@@ -135,7 +152,7 @@ impl Dice {
             5 => Operation::Rename(self.entry(disk)?, self.place(disk)),
             6 => Operation::Exchange(self.entry(disk)?, self.entry(disk)?),
             7 => Operation::Link(self.entry(disk)?, self.place(disk)),
-            8 => Operation::Symlink(b"/o".to_vec(), self.place(disk)),
+            8 => Operation::Symlink(b"/nowhere".to_vec(), self.place(disk)),
             9 => Operation::Chmod(self.entry(disk)?, *self.rng.pick(&[0, 1, 4, 7, 7])),
             10 => self.rng.pick(&[
                 Operation::Rename(b"/t".to_vec(), b"/u".to_vec()),
@@ -163,7 +180,19 @@ impl Dice {
         })
     }
 
+    /// A filter is asked once for each directory that is found, not again when it is renamed: such names stay as they are.
+    fn names_refused(&self, operation: &Operation) -> bool {
+        let refused = |path: &Path| self.settings.refused.as_deref() == Some(&path[parent(path).len() + 1..]);
+        match operation {
+            Operation::Rename(from, to) | Operation::Exchange(from, to) => refused(from) || refused(to),
+            _ => false,
+        }
+    }
+
     fn touches_kept(&self, operation: &Operation) -> bool {
+        if self.names_refused(operation) {
+            return true;
+        }
         let Some(kept) = &self.kept else {
             return false;
         };
@@ -216,7 +245,7 @@ impl Lot for Dice {
     }
 
     fn operation(&mut self, disk: &Disk) -> Option<Operation> {
-        if let Some(next) = self.chain.pop().filter(|next| !self.touches_kept(next)) {
+        if let Some(next) = self.chain.pop().filter(|next| !self.touches_kept(next) && disk.clone().apply(next)) {
             return Some(next);
         }
         for _ in 0..20 {

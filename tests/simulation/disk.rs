@@ -162,6 +162,11 @@ impl Disk {
         let mut mode = 7;
         if let Some(path) = &path {
             mode = self.nodes[path].mode;
+            // Whoever can't get there can't read it.
+            let closed = |(other, node): (&Path, &Node)| is_below(path, other) && node.mode & 1 == 0;
+            if self.nodes.iter().any(closed) {
+                mode = 0;
+            }
             let below = self.nodes.iter().filter(|(other, _)| is_below(other, path));
             entries.extend(below.map(|(other, node)| (other[path.len()..].to_vec(), *node)));
         }

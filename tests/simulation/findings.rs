@@ -101,12 +101,12 @@ impl Findings {
     }
 
     /// Of a random run.
-    pub fn add_seed(&self, seed: u64, operations: u64, fault: &Fault) {
+    pub fn add_seed(&self, seed: u64, tags: &str, operations: u64, fault: &Fault) {
         if fault.kind == "own-reading" && !self.own_reading.swap(false, Relaxed) {
             return;
         }
         let size = (operations as usize, 0, 0);
-        self.add(fault.kind.to_owned(), size, || format!("SEED={seed}"), fault, || crate::random::play(seed, true).0.trace);
+        self.add(format!("{} in random runs{tags}", fault.kind), size, || format!("SEED={seed}"), fault, || crate::random::play(seed, true).0.trace);
     }
 
     /// Prints what failed; how many kinds.

@@ -72,9 +72,11 @@ impl Plain {
     pub fn at_rest(&mut self, disk: &Disk, swaps: bool) -> Verdict<Option<Vec<u8>>> {
         let there = disk.nodes.iter().find(|(_, node)| node.id == self.id).map(|(path, _)| path.clone());
         if self.removed || self.ended || there.is_none() {
-            if !self.ended {
+            // Its end may be among what was lost, and nobody can tell then.
+            if !self.ended && !self.lost {
                 return Err(fault("plain-watch-not-ended", self.given.escape_ascii()));
             }
+            self.ended = true;
             return Ok(None);
         }
         let now = disk.names_in(self.id);

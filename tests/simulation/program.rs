@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::against_kernel;
 use crate::exhaustive;
 use crate::findings::{self, Findings};
+use crate::run;
 use crate::random::{self, Counts};
 use crate::support::replica::fault;
 use crate::schedule::{Placements, Tally};
@@ -15,8 +16,13 @@ use crate::schedule::{Placements, Tally};
 const LINES: usize = 60;
 
 pub fn main() {
-    // A panic is a failure like another: it is reported with its case.
-    std::panic::set_hook(Box::new(|_| {}));
+    // A panic in a run is a failure like another, and is reported with its case.
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !run::is_playing() {
+            usual(info);
+        }
+    }));
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let failed = match words[..] {
@@ -58,12 +64,12 @@ fn random(seconds: u64, first: u64) -> bool {
         while Instant::now() < until {
             let seed = next.fetch_add(1, Relaxed);
             let twice = seed < first + TWICE;
-            let (played, counted, _) = random::play(seed, twice);
+            let (played, counted, settings) = random::play(seed, twice);
             counts.lock().expect("no panic").add(&counted);
             let differs = twice && random::digest(&random::play(seed, true).0) != random::digest(&played);
             let differs = differs.then(|| fault("not-the-same-again", seed));
             for fault in played.fault.iter().chain(&played.soft).chain(&differs) {
-                findings.add_seed(seed, counted.operations, fault);
+                findings.add_seed(seed, &settings.tags(counted.failed), counted.operations, fault);
             }
             let mut tally = tally.lock().expect("no panic");
             tally.runs += 1;
@@ -95,7 +101,7 @@ fn random(seconds: u64, first: u64) -> bool {
 
 fn replay(seed: u64) -> bool {
     let (played, _, settings) = random::play(seed, true);
-    println!("{settings}");
+    println!("{settings:?}");
     for line in &played.trace {
         println!("{line}");
     }

@@ -4,10 +4,9 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use asyncinotify::simulation::{Instance, Limits, Operation, reset, set_schedule, with_kernel};
+use asyncinotify::simulation::{Instance, Limits, Operation, reset, with_kernel};
 use asyncinotify::{Filter, Mask, RecursiveFlags, RecursiveOptions, WatchId};
 use libc::{IN_ALL_EVENTS, IN_ONLYDIR};
 
@@ -15,7 +14,7 @@ use crate::dice::{Dice, Settings};
 use crate::disk::{Disk, Kind, Path};
 use crate::judge::Judge;
 use crate::plain::Plain;
-use crate::run::{self, Played, Shared, add_tree, drain, finish, listen, nothing_left, panicked, take};
+use crate::run::{self, Played, Shared, add_tree, drain, finish, guarded, listen, nothing_left, take};
 use crate::stage::Stage;
 use crate::support::replica::{Expect, Verdict, WHOLE, fault};
 use crate::support::rng::{Rng, mix};
@@ -50,10 +49,10 @@ struct Run {
 }
 
 /// Plays a seed.
-pub fn play(seed: u64, trace: bool) -> (Played, Counts, String) {
+pub fn play(seed: u64, trace: bool) -> (Played, Counts, Settings) {
     let mut rng = Rng::new(mix(&[seed, 0]));
     let settings = Settings::new(&mut rng);
-    let described = format!("{settings:?}");
+    let described = settings.clone();
     reset(settings.limits);
     with_kernel(|kernel| {
         kernel.set_listing_chunk(settings.chunk);
@@ -66,15 +65,7 @@ pub fn play(seed: u64, trace: bool) -> (Played, Counts, String) {
     stage.limit = 100_000;
     stage.lot = Some(Box::new(dice.clone()));
     let stage = Rc::new(RefCell::new(stage));
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        let mut run = Run::new(&stage, &dice, settings, rng)?;
-        run.go()
-    }));
-    set_schedule(None);
-    let found = match result {
-        Ok(verdict) => verdict.err(),
-        Err(panic) => Some(panicked(&panic)),
-    };
+    let found = guarded(|| Run::new(&stage, &dice, settings, rng)?.go());
     let mut counts = Counts {
         operations: stage.borrow().done,
         failed: dice.borrow().failed,
@@ -139,8 +130,8 @@ impl Run {
             }
             self.remove(*watch)?;
         }
-        let path: &[u8] = if disk.nodes.contains_key(&b"/t"[..]) { b"/t" } else { b"/u" };
-        if !disk.nodes.contains_key(path) {
+        let path: &[u8] = if disk.is_dir(b"/t") { b"/t" } else { b"/u" };
+        if !disk.is_dir(path) {
             let operation = Operation::Mkdir(b"/t".to_vec());
             with_kernel(|kernel| kernel.run(&operation)).map_err(|errno| fault("begin", errno))?;
             stage.borrow_mut().visible(&operation);
@@ -181,7 +172,10 @@ impl Run {
             alone: !settings.company,
         };
         let disk = self.stage.borrow().disk.clone();
-        let root = disk.nodes[path].id;
+        // What was half done when the library rested may have taken it away.
+        let Some(root) = disk.nodes.get(path).map(|node| node.id) else {
+            return Ok(());
+        };
         let mut judge = Judge::new(path, root, disk.view(root), expect);
         (judge.max_depth, judge.refused, judge.main) = (settings.max_depth, settings.refused.clone(), main);
         judge.excused = settings.limited || !settings.proc;

@@ -69,6 +69,8 @@ pub struct Stage {
     /// Random runs: steps and failures by lot.
     pub lot: Option<Box<dyn Lot>>,
     pub done: u64,
+    /// Steps of the world in all.
+    pub stepped: u64,
     pub overflows: u64,
     pub plains: Vec<Plain>,
 }
@@ -111,6 +113,7 @@ impl Stage {
             open: false,
             lot: None,
             done: 0,
+            stepped: 0,
             overflows: 0,
             plains: Vec::new(),
         }
@@ -184,6 +187,7 @@ impl Stage {
             return false;
         };
         self.taken.push(before);
+        self.stepped += 1;
         let stepped = with_kernel(|kernel| kernel.step(pending));
         if self.trace.is_some() {
             let operation = text::operation(&self.operations[self.next]);
@@ -320,6 +324,7 @@ impl Stage {
             } else if self.begun && lot.nests() {
                 let nested = lot.operation(&self.disk);
                 self.lot = Some(lot);
+                taken += usize::from(nested.is_some());
                 self.nest(nested);
                 continue;
             }
@@ -355,6 +360,12 @@ impl Stage {
             judge.done(operation);
         }
         self.done += 1;
+        self.stepped += 1;
+    }
+
+    /// An operation is half done.
+    pub fn is_under_way(&self) -> bool {
+        self.begun
     }
 
     /// Trees that were added and neither removed nor ended.
