@@ -54,6 +54,16 @@ impl Disk {
         self.is_dir(path) && !self.nodes.keys().any(|other| is_below(other, path))
     }
 
+    /// The names in a directory.
+    pub fn names_in(&self, id: u32) -> std::collections::BTreeSet<Vec<u8>> {
+        let path = self.nodes.iter().find(|(_, node)| node.id == id).map(|(path, _)| path);
+        let Some(path) = path else {
+            return Default::default();
+        };
+        let names = self.nodes.keys().filter(|other| parent(other) == &path[..]);
+        names.map(|other| other[path.len() + 1..].to_vec()).collect()
+    }
+
     fn add(&mut self, path: &[u8], kind: Kind) -> bool {
         if self.nodes.contains_key(path) || !self.is_dir(parent(path)) {
             return false;
@@ -185,6 +195,11 @@ impl Disk {
         let mut mode = 7;
         if let Some(path) = &path {
             mode = self.nodes[path].mode;
+            // Whoever can't get there can't read it.
+            let closed = |(other, node): (&Path, &Node)| is_below(path, other) && node.mode & 1 == 0;
+            if self.nodes.iter().any(closed) {
+                mode = 0;
+            }
             let below = self.nodes.iter().filter(|(other, _)| is_below(other, path));
             entries.extend(below.map(|(other, node)| (other[path.len()..].to_vec(), *node)));
         }

@@ -49,6 +49,12 @@ pub struct Judge {
     pub excused: bool,
     /// The tree is set up: from now on what happens is told.
     pub set_up: bool,
+    /// The operation under way has begun since.
+    heard_whole: bool,
+    /// The tree of the root, not one beside it.
+    pub main: bool,
+    /// How many ERRORs were told.
+    pub errors: u64,
     /// rm_watch was called.
     pub removed: bool,
     /// What is wrong, but does not keep the rest from being judged.
@@ -87,6 +93,9 @@ impl Judge {
             blind: BTreeSet::new(),
             excused: false,
             set_up: false,
+            heard_whole: false,
+            main: true,
+            errors: 0,
             removed: false,
             soft: Vec::new(),
         }
@@ -153,6 +162,7 @@ impl Judge {
 
     /// An operation has begun, and its change is visible.
     pub fn begun(&mut self, operation: &Operation) {
+        self.heard_whole = self.set_up;
         for (bit, path) in happenings(operation) {
             let of_root = bit & (IN_MOVE_SELF | IN_DELETE_SELF) != 0;
             let within = if bit == IN_DELETE_SELF && self.now().path.is_none() {
@@ -180,7 +190,7 @@ impl Judge {
             };
             let id = match self.now().entries.get(&within) {
                 Some(node) if bit != IN_MOVE_SELF && self.is_told_of(&within) => node.id,
-                None if within.is_empty() && self.set_up => self.root,
+                None if within.is_empty() && self.heard_whole => self.root,
                 _ => continue,
             };
             let paths = BTreeSet::from([within]);
@@ -278,6 +288,7 @@ impl Judge {
 
     fn judge_errors(&mut self) -> Verdict {
         for (path, errno) in std::mem::take(&mut self.replica.errors) {
+            self.errors += 1;
             let within = path[self.given.len()..].to_vec();
             let text = format!("ERROR {errno} of {}", path.escape_ascii());
             let mut found = false;

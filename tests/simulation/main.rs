@@ -12,6 +12,8 @@
 #[cfg(simulation)]
 mod against_kernel;
 #[cfg(simulation)]
+mod dice;
+#[cfg(simulation)]
 mod disk;
 #[cfg(simulation)]
 mod exhaustive;
@@ -19,6 +21,10 @@ mod exhaustive;
 mod findings;
 #[cfg(simulation)]
 mod judge;
+#[cfg(simulation)]
+mod plain;
+#[cfg(simulation)]
+mod random;
 #[cfg(simulation)]
 mod run;
 #[cfg(simulation)]

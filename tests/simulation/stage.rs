@@ -10,6 +10,7 @@ use asyncinotify::simulation::{Call, CallKind, Effect, Operation, Pending, with_
 
 use crate::disk::{Disk, View};
 use crate::judge::Judge;
+use crate::plain::Plain;
 use crate::support::replica::Fault;
 use crate::text;
 
@@ -68,6 +69,10 @@ pub struct Stage {
     /// Random runs: steps and failures by lot.
     pub lot: Option<Box<dyn Lot>>,
     pub done: u64,
+    /// Steps of the world in all.
+    pub stepped: u64,
+    pub overflows: u64,
+    pub plains: Vec<Plain>,
 }
 
 /// Who decides in a random run.
@@ -78,6 +83,8 @@ pub trait Lot {
     fn errno(&mut self, call: &Call) -> Option<i32>;
     /// The next operation of the world.
     fn operation(&mut self, disk: &Disk) -> Option<Operation>;
+    /// Whether another process does something while an operation is half done.
+    fn nests(&mut self) -> bool;
 }
 
 impl Stage {
@@ -106,6 +113,9 @@ impl Stage {
             open: false,
             lot: None,
             done: 0,
+            stepped: 0,
+            overflows: 0,
+            plains: Vec::new(),
         }
     }
 
@@ -183,6 +193,7 @@ impl Stage {
             return false;
         };
         self.taken.push(before);
+        self.stepped += 1;
         let stepped = with_kernel(|kernel| kernel.step(pending));
         if self.trace.is_some() {
             let operation = text::operation(&self.operations[self.next]);
@@ -291,14 +302,10 @@ impl Stage {
 
     fn by_lot(&mut self, call: &Call) -> Option<i32> {
         let mut lot = self.lot.take()?;
-        for _ in 0..lot.steps(call) {
-            if self.ready().is_none() {
-                self.operations.extend(lot.operation(&self.disk));
-            }
-            self.step(self.call);
-        }
+        let steps = lot.steps(call);
         let errno = lot.errno(call);
         self.lot = Some(lot);
+        self.turn(steps);
         let number = self.call;
         self.note(|| match errno {
             Some(errno) => format!("{} FAILS with {errno}", describe(number, call)),
@@ -310,6 +317,69 @@ impl Stage {
             }
         }
         errno
+    }
+
+    /// The world takes some steps, as the lot has it; how many it took.
+    pub fn turn(&mut self, steps: usize) -> usize {
+        let mut taken = 0;
+        for _ in 0..steps {
+            let Some(mut lot) = self.lot.take() else {
+                break;
+            };
+            if self.ready().is_none() {
+                self.operations.clear();
+                self.next = 0;
+                self.operations.extend(lot.operation(&self.disk));
+            } else if self.begun && lot.nests() {
+                let nested = lot.operation(&self.disk);
+                self.lot = Some(lot);
+                taken += usize::from(nested.is_some());
+                self.nest(nested);
+                continue;
+            }
+            self.lot = Some(lot);
+            if self.operations.is_empty() || !self.step(REST) {
+                break;
+            }
+            self.taken.clear();
+            self.steps.clear();
+            taken += 1;
+        }
+        taken
+    }
+
+    /// Another process does all of something meanwhile.
+    fn nest(&mut self, operation: Option<Operation>) {
+        let Some(operation) = operation else {
+            return;
+        };
+        let done = with_kernel(|kernel| kernel.run(&operation));
+        self.note(|| format!("world, meanwhile: {}: {done:?}", text::operation(&operation)));
+        if done.is_ok() {
+            self.visible(&operation);
+        }
+    }
+
+    /// An operation that was done at one go.
+    pub fn visible(&mut self, operation: &Operation) {
+        self.disk.apply(operation);
+        for judge in &mut self.judges {
+            judge.look(self.disk.view(judge.root));
+            judge.begun(operation);
+            judge.done(operation);
+        }
+        self.done += 1;
+        self.stepped += 1;
+    }
+
+    /// An operation is half done.
+    pub fn is_under_way(&self) -> bool {
+        self.begun
+    }
+
+    /// Trees that were added and neither removed nor ended.
+    pub fn active(&self) -> impl Iterator<Item = &Judge> {
+        self.judges.iter().filter(|judge| judge.watch != 0 && !judge.removed && !judge.replica.ended)
     }
 }
 
