@@ -169,6 +169,7 @@ impl Run {
             swaps: settings.swaps,
             concurrent: true,
             trouble: true,
+            max_depth: settings.max_depth,
             alone: !settings.company,
         };
         let disk = self.stage.borrow().disk.clone();

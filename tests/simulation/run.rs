@@ -98,6 +98,7 @@ impl Script {
             swaps: self.swaps,
             concurrent: false,
             trouble: true,
+            max_depth: 0,
             alone: true,
         }
     }
