@@ -1,12 +1,14 @@
 //! A watched tree beside the plain watches: random changes, and a replica that must equal the disk when all was taken.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use libc::{IN_CREATE, IN_DELETE, IN_MOVED_FROM, IN_MOVED_TO};
 
 use crate::support::abi::Event;
-use crate::support::replica::{Replica, differences, on_disk};
+use crate::support::disk::on_disk;
+use crate::support::replica::{Expect, Replica};
 use crate::support::rng::Rng;
 
 pub const MASK: u32 = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
@@ -19,15 +21,24 @@ pub struct Tree {
 
 impl Tree {
     pub fn new(root: PathBuf, id: u64) -> Tree {
+        let expect = Expect {
+            mask: MASK,
+            lists: true,
+            complete: true,
+            swaps: false,
+            concurrent: false,
+            trouble: false,
+            alone: true,
+        };
         Tree {
-            replica: Replica::new(&root),
+            replica: Replica::new(root.as_os_str().as_bytes(), expect),
             root,
             id,
         }
     }
 
     pub fn take(&mut self, event: &Event) -> Result<(), String> {
-        self.replica.take(event)
+        Ok(self.replica.take(&event.told())?)
     }
 
     fn directory(&self, rng: &mut Rng) -> PathBuf {
@@ -72,9 +83,10 @@ impl Tree {
     }
 
     pub fn differences(&mut self) -> String {
-        match self.replica.at_rest() {
-            Ok(()) => differences(&self.replica.entries(), &on_disk(&self.root)),
-            Err(what) => what,
+        let rest = self.replica.at_rest();
+        match rest.and_then(|()| self.replica.compare(&on_disk(&self.root))) {
+            Ok(()) => String::new(),
+            Err(fault) => fault.text,
         }
     }
 }

@@ -1,39 +1,48 @@
-//! The library on the simulated kernel. Without `--cfg simulation` there is nothing to do.
+//! The proof by simulation: the core on a kernel inside this process, with every placement of the world's steps among the
+//! library's system calls for a small scope, and long random runs with faults. It is built with `--cfg simulation` only.
+//!
+//!     exhaustive [SECONDS]   the small scope; what does not fit into the time is left out evenly
+//!     random SECONDS [SEED]  random runs
+//!     replay SEED            one random run with its trace
+//!     kernel SEED COUNT      the simulated kernel against the real one
+//!     case 'TEXT'            one run of the small scope with its trace, as a failure printed it
 
-#![cfg_attr(simulation, allow(unreachable_pub))] // a program: nothing of it is reachable
+#![allow(unreachable_pub)] // a program: nothing of it is reachable
 
 #[cfg(simulation)]
 mod against_kernel;
 #[cfg(simulation)]
-#[allow(dead_code)]
-#[path = "../support/folder.rs"]
-mod folder;
+mod dice;
 #[cfg(simulation)]
-#[allow(dead_code)]
-#[path = "../support/masks.rs"]
-mod masks;
+mod disk;
 #[cfg(simulation)]
-#[allow(dead_code)]
-#[path = "../support/rng.rs"]
-mod rng;
+mod exhaustive;
+#[cfg(simulation)]
+mod findings;
+#[cfg(simulation)]
+mod judge;
+#[cfg(simulation)]
+mod plain;
+#[cfg(simulation)]
+mod random;
+#[cfg(simulation)]
+mod run;
+#[cfg(simulation)]
+mod schedule;
+#[cfg(simulation)]
+mod scope;
+#[cfg(simulation)]
+mod stage;
+#[cfg(simulation)]
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(simulation)]
+mod text;
 
 #[cfg(simulation)]
-mod support {
-    pub(crate) use crate::{folder, masks, rng};
-}
+mod program;
 
-#[cfg(simulation)]
 fn main() {
-    let argument = |n: usize, default: u64| -> u64 {
-        let given = std::env::args().nth(n);
-        given.and_then(|text| text.parse().ok()).unwrap_or(default)
-    };
-    let (seed, operations) = (argument(1, 1), argument(2, 10_000) as usize);
-    if let Err(difference) = against_kernel::run(seed, operations) {
-        eprintln!("{difference}");
-        std::process::exit(1);
-    }
+    #[cfg(simulation)]
+    program::main();
 }
-
-#[cfg(not(simulation))]
-fn main() {}

@@ -13,6 +13,8 @@ use std::ptr;
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
+use super::told::Told;
+pub use super::told::text;
 use c::*;
 
 /// The exported functions and their types.
@@ -47,12 +49,21 @@ impl Event {
     pub fn path_text(&self) -> String {
         text(&self.path)
     }
-}
 
-pub fn text(bytes: &Option<Vec<u8>>) -> String {
-    bytes
-        .as_ref()
-        .map_or("-".into(), |bytes| bytes.escape_ascii().to_string())
+    /// As the oracle judges it.
+    pub fn told(&self) -> Told {
+        Told {
+            watch: self.watch,
+            wd: self.wd,
+            mask: self.mask,
+            cookie: self.cookie,
+            flags: self.flags,
+            error: self.error,
+            name: self.name.clone(),
+            path: self.path.clone(),
+            moved_from: self.moved_from.clone(),
+        }
+    }
 }
 
 impl std::fmt::Display for Event {

@@ -1,13 +1,18 @@
 //! What the Rust tests share. Each test binary uses its own part of it.
 #![allow(dead_code)]
 
+#[cfg(not(simulation))]
 pub mod abi;
+pub mod disk;
 pub mod folder;
+#[cfg(not(simulation))]
 pub mod kernel;
 pub mod masks;
+#[cfg(not(simulation))]
 pub mod queue_limit;
 pub mod replica;
 pub mod rng;
+pub mod told;
 
 /// A number from the environment, for replaying and lengthening seeded tests.
 pub fn env_number(name: &str) -> Option<u64> {

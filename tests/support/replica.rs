@@ -1,215 +1,455 @@
-//! A replica of a tree, kept from events alone, as a program that mirrors a tree would keep it.
+//! The oracle: a replica of a tree, kept from events alone as a program that mirrors a tree would keep it, and everything that
+//! cannot be true about an event. The simulation, the replica test and the interleavings all judge by it.
+//!
+//! Its rules are those of the header's WHAT IS GUARANTEED. Between SYNC_BEGIN and SYNC_END each entry is named exactly once since
+//! it last appeared, by a CREATE or a MOVED_TO; what moves along with a renamed directory keeps its mark; another SYNC_BEGIN
+//! voids all marks; what has none at SYNC_END is swept. Only after a loss (Q_OVERFLOW, or a SYNC_BEGIN that comes by itself) may
+//! the replica be wrong, and only about entries that were not named since.
 
 use std::collections::{BTreeMap, HashMap};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
-use libc::{IN_CREATE, IN_DELETE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
+use libc::{IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
+use libc::{IN_DELETE_SELF, IN_IGNORED, IN_MOVE_SELF, IN_UNMOUNT};
 
-use super::abi::{Event, text};
+pub use super::disk::{Entries, differences};
+pub use super::told::{ERROR, SYNC_BEGIN, SYNC_END, SYNTHETIC, Told};
 
-pub const SYNTHETIC: u32 = 1;
-pub const SYNC_BEGIN: u32 = 2;
-pub const SYNC_END: u32 = 4;
-pub const ERROR: u32 = 8;
+/// What it takes to follow a tree from events alone.
+pub const WHOLE: u32 = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
 
-/// Path to "is a directory", as events name them.
-pub type Entries = BTreeMap<Vec<u8>, bool>;
+/// What is wrong, in one word for counting and in a sentence for people.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    pub kind: &'static str,
+    pub text: String,
+}
+
+pub fn fault(kind: &'static str, text: impl std::fmt::Display) -> Fault {
+    let text = format!("{kind}: {text}");
+    Fault { kind, text }
+}
+
+impl From<Fault> for String {
+    fn from(fault: Fault) -> String {
+        fault.text
+    }
+}
+
+pub type Verdict<T = ()> = Result<T, Fault>;
+
+/// What the tree was asked for, and what kind of world it is in.
+#[derive(Clone, Copy, Debug)]
+pub struct Expect {
+    /// Of add_recursive.
+    pub mask: u32,
+    /// LIST_EXISTING.
+    pub lists: bool,
+    /// The mask tells all that can happen here, so that the replica must equal the disk at rest.
+    pub complete: bool,
+    /// Entries may change places (RENAME_EXCHANGE): a directory with content, or an entry of the other kind, is replaced.
+    pub swaps: bool,
+    /// Several processes at once: what happens to a file may be told before its name is, or after its name is gone.
+    pub concurrent: bool,
+    /// Something may fail: an ERROR is noted, for the caller to judge, and what is below is not known.
+    pub trouble: bool,
+    /// No other watch of the handle can have seen a MOVED_FROM.
+    pub alone: bool,
+}
 
 #[derive(Clone, Copy)]
 struct Entry {
     directory: bool,
-    /// The listing (SYNC_BEGIN to SYNC_END) that named it last.
-    listing: u32,
-    /// Named by a synthetic event.
-    synthetic: bool,
+    /// Named since the last SYNC_BEGIN.
+    marked: bool,
+    /// An ERROR has named it: what is below is not told.
+    blind: bool,
+    /// It was there at the last rest.
+    settled: bool,
 }
 
 type Branch = BTreeMap<Vec<u8>, Entry>;
 
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Known {
+    /// Every entry.
+    Whole,
+    /// Events were lost, no SYNC_BEGIN yet.
+    Lost,
+    /// Between SYNC_BEGIN and SYNC_END; `after_loss`: what is not marked may be wrong.
+    Listing { after_loss: bool },
+    /// Whole again by a SYNC_END alone: a program now looks at the disk itself. Here that is done at the next rest.
+    Unlisted,
+}
+
 pub struct Replica {
     root: Vec<u8>,
+    expect: Expect,
     entries: Branch,
+    known: Known,
     /// What a MOVED_FROM took away, by cookie, until its MOVED_TO comes: the path, and what was there and below.
     moving: HashMap<u32, (Vec<u8>, Branch)>,
-    listing: u32,
-    in_listing: bool,
-    /// Events were lost: until the next whole listing the replica may lack entries or have too many.
-    lost: bool,
-    /// ... and this listing began after the loss.
-    repairing: bool,
+    /// The root was watched at the last rest.
+    settled: bool,
+    blind_root: bool,
+    begun: u64,
     pub listings: u64,
     /// Listings that no overflow called for.
     pub repairs: u64,
-    /// Entries may change places, so that a directory with content is replaced.
-    pub swaps: bool,
+    /// Directories that an ERROR has named, with the errno, since the caller looked last.
+    pub errors: Vec<(Vec<u8>, i32)>,
+    /// Events of the root itself, by their bit.
+    pub of_root: BTreeMap<u32, u64>,
+    pub ended: bool,
 }
 
 impl Replica {
-    pub fn new(root: &Path) -> Replica {
+    pub fn new(root: &[u8], expect: Expect) -> Replica {
         Replica {
-            root: root.as_os_str().as_bytes().to_vec(),
+            root: root.to_vec(),
+            expect,
             entries: Branch::new(),
+            known: Known::Whole,
             moving: HashMap::new(),
-            listing: 0,
-            in_listing: false,
-            lost: false,
-            repairing: false,
+            settled: false,
+            blind_root: false,
+            begun: 0,
             listings: 0,
             repairs: 0,
-            swaps: false,
+            errors: Vec::new(),
+            of_root: BTreeMap::new(),
+            ended: false,
         }
     }
 
-    /// Without a listing: what was there before.
+    /// What is known to be there, by looking.
     pub fn start_from(&mut self, entries: &Entries) {
-        for (path, &directory) in entries {
-            self.entries.insert(
-                path.clone(),
-                Entry {
-                    directory,
-                    listing: self.listing,
-                    synthetic: false,
-                },
-            );
-        }
+        self.entries = entries
+            .iter()
+            .map(|(path, &directory)| (path.clone(), Entry::new(directory, false)))
+            .collect();
+        self.known = Known::Whole;
+    }
+
+    /// What was set up by now could not be looked at in between: the same as after a SYNC_END alone.
+    pub fn start_unlisted(&mut self) {
+        self.known = Known::Unlisted;
     }
 
     /// Q_OVERFLOW came.
     pub fn overflow(&mut self) {
-        self.lost = true;
-        self.repairing = false;
+        self.known = Known::Lost;
         self.moving.clear();
     }
 
+    /// The replica can't be compared before it has looked at the disk.
+    pub fn is_unlisted(&self) -> bool {
+        self.known == Known::Unlisted
+    }
+
+    /// Whether an entry that is known must really be there as it is known.
+    fn is_certain(&self, entry: Entry) -> bool {
+        match self.known {
+            Known::Whole | Known::Listing { after_loss: false } => true,
+            Known::Listing { after_loss: true } => entry.marked,
+            Known::Lost | Known::Unlisted => false,
+        }
+    }
+
+    /// Whether an entry that is not known can't be there.
+    fn knows_all(&self) -> bool {
+        matches!(
+            self.known,
+            Known::Whole | Known::Listing { after_loss: false }
+        )
+    }
+
     /// One event of this tree. Err says what cannot be true about it.
-    pub fn take(&mut self, event: &Event) -> Result<(), String> {
+    pub fn take(&mut self, event: &Told) -> Verdict {
+        if self.ended {
+            return Err(fault("after-the-end", event));
+        }
+        let path = event.path.as_ref();
+        let path = path.ok_or_else(|| fault("no-path", event))?;
+        let below = path.strip_prefix(&self.root[..]);
+        let below = below.filter(|below| below.is_empty() || below.starts_with(b"/"));
+        let below = below.ok_or_else(|| fault("not-in-the-tree", event))?;
+        let (below_root, bits) = (!below.is_empty(), event.mask & !IN_ISDIR);
         if event.flagged(ERROR) {
-            return Err(format!("trouble that nobody made: {event}"));
+            return self.error(path, event);
+        }
+        if event.flagged(SYNC_BEGIN | SYNC_END) && (below_root || event.mask != 0) {
+            return Err(fault("bracket-not-of-the-root", event));
         }
         if event.flagged(SYNC_BEGIN) {
-            self.listing += 1;
-            self.in_listing = true;
-            // Directories that may have been swapped can sometimes be told apart by a repair only.
-            if self.listing > 1 && !self.lost {
-                self.lost = true;
-                self.repairs += 1;
-            }
-            self.repairing = self.lost;
-            return Ok(());
+            return self.begin_listing(event);
         }
         if event.flagged(SYNC_END) {
             return self.end_listing(event);
         }
-        let path = event
-            .path
-            .as_ref()
-            .ok_or_else(|| format!("no path: {event}"))?;
-        let below = path
-            .strip_prefix(&self.root[..])
-            .ok_or_else(|| format!("not in the tree: {event}"))?;
-        if below.is_empty() {
+        if bits.count_ones() != 1 {
+            return Err(fault("not-one-bit", event));
+        }
+        let unasked = bits & !self.expect.mask & !(IN_IGNORED | IN_UNMOUNT);
+        if unasked != 0 {
+            return Err(fault("not-asked-for", event));
+        }
+        if !below_root {
+            return self.of_root(bits, event);
+        }
+        if bits & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED) != 0 {
+            return Err(fault("end-of-what-is-not-the-root", event));
+        }
+        if !self.expect.complete {
             return Ok(());
         }
-        let slash = path
-            .iter()
-            .rposition(|&byte| byte == b'/')
-            .expect("a path below the root");
-        let parent = &path[..slash];
-        let event_is = event.mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO);
-        if event_is & (IN_CREATE | IN_MOVED_TO) != 0 && !self.lost {
-            let known = *parent == self.root
-                || self
-                    .entries
-                    .get(parent)
-                    .is_some_and(|entry| entry.directory);
-            if !known {
-                return Err(format!("its directory isn't known: {event}"));
-            }
-        }
-        match event_is {
-            0 => Ok(()),
+        self.follow(path, bits, event)
+    }
+
+    fn follow(&mut self, path: &[u8], bits: u32, event: &Told) -> Verdict {
+        match bits {
             IN_CREATE => self.created(path, event),
-            IN_DELETE => self.left(path, event).map(drop),
+            IN_DELETE => self.leaves(path, event).map(drop),
             IN_MOVED_FROM => {
-                let branch = self.left(path, event)?;
-                self.moving.insert(event.cookie, (path.clone(), branch));
+                let branch = self.leaves(path, event)?;
+                self.moving.insert(event.cookie, (path.to_vec(), branch));
                 Ok(())
             }
             IN_MOVED_TO => self.moved_to(path, event),
-            _ => Err(format!("several events in one: {event}")),
+            _ => self.happened(path, event),
         }
     }
 
-    fn entry(&self, event: &Event) -> Entry {
-        Entry {
-            directory: event.has(IN_ISDIR),
-            listing: self.listing,
-            synthetic: event.flagged(SYNTHETIC),
+    fn of_root(&mut self, bits: u32, event: &Told) -> Verdict {
+        if event.name.is_some() || bits & WHOLE != 0 || event.flags != 0 {
+            return Err(fault("root-as-an-entry", event));
         }
-    }
-
-    fn created(&mut self, path: &[u8], event: &Event) -> Result<(), String> {
-        let entry = self.entry(event);
-        if let Some(known) = self.entries.get(path) {
-            let named_now = self.in_listing && known.listing == self.listing;
-            let synthetic = event.flagged(SYNTHETIC);
-            // A repair lists what is there, also what the kernel told of since the loss.
-            let twice = named_now && (known.synthetic || !synthetic || !self.lost);
-            if twice && (!self.lost || self.repairing) {
-                return Err(format!("named twice in one listing: {event}"));
-            }
-            let relisted = self.in_listing && !named_now;
-            if !self.lost && !relisted {
-                return Err(format!("a CREATE for an entry that is there: {event}"));
-            }
-            // It may have been a directory, with things below.
-            if known.directory && !entry.directory {
-                self.remove(path);
-            }
+        if bits & IN_ALL_EVENTS != 0
+            && !event.is_dir()
+            && bits & (IN_DELETE_SELF | IN_MOVE_SELF) == 0
+        {
+            return Err(fault("root-of-another-kind", event));
         }
-        self.entries.insert(path.to_vec(), entry);
+        *self.of_root.entry(bits).or_default() += 1;
+        self.ended |= bits == IN_IGNORED;
         Ok(())
     }
 
-    fn left(&mut self, path: &[u8], event: &Event) -> Result<Branch, String> {
-        match self.entries.get(path) {
-            None if !self.lost => Err(format!("an entry left that was not there: {event}")),
-            Some(known) if !self.lost && known.directory != event.has(IN_ISDIR) => {
-                Err(format!("an entry left that was of another kind: {event}"))
-            }
-            _ => Ok(self.remove(path)),
+    fn error(&mut self, path: &[u8], event: &Told) -> Verdict {
+        if !self.expect.trouble {
+            return Err(fault("trouble-that-nobody-made", event));
+        }
+        if event.error <= 0 || event.mask != IN_ISDIR {
+            return Err(fault("not-an-error", event));
+        }
+        self.errors.push((path.to_vec(), event.error));
+        if path == self.root {
+            self.blind_root = true;
+        } else if !self.expect.complete {
+            return Ok(());
+        } else if let Some(entry) = self.entries.get_mut(path) {
+            entry.blind = true;
+        } else if self.knows_all() && !self.is_blind(path) {
+            return Err(fault("error-of-an-unknown-path", event));
+        }
+        Ok(())
+    }
+
+    /// Whether an ERROR has named a directory above.
+    fn is_blind(&self, path: &[u8]) -> bool {
+        self.blind_root || self.above(path).any(|entry| entry.blind)
+    }
+
+    fn above(&self, path: &[u8]) -> impl Iterator<Item = &Entry> {
+        let slashes = path.iter().enumerate().filter(|&(_, &byte)| byte == b'/');
+        let ends: Vec<usize> = slashes.map(|(at, _)| at).collect();
+        let entries = &self.entries;
+        ends.into_iter()
+            .filter_map(move |end| entries.get(&path[..end]))
+    }
+
+    /// Whether the directory of a path was watched at the last rest, so that its names are told before all else.
+    fn is_settled(&self, path: &[u8]) -> bool {
+        let parent = parent(path);
+        match self.entries.get(parent) {
+            Some(entry) => entry.settled,
+            None => self.settled && parent == self.root,
         }
     }
 
-    fn moved_to(&mut self, path: &[u8], event: &Event) -> Result<(), String> {
-        let replaced = self.remove(path);
-        if replaced.len() > 1 && !self.lost && !self.swaps {
-            return Err(format!("over a directory with content: {event}"));
+    fn know_parent(&self, path: &[u8], event: &Told) -> Verdict {
+        let parent = parent(path);
+        let known = parent == self.root
+            || self
+                .entries
+                .get(parent)
+                .is_some_and(|entry| entry.directory);
+        if known || !self.knows_all() || self.is_blind(path) {
+            return Ok(());
         }
-        let entry = self.entry(event);
+        Err(fault("its-directory-is-not-known", event))
+    }
+
+    fn created(&mut self, path: &[u8], event: &Told) -> Verdict {
+        self.know_parent(path, event)?;
+        if let Some(&known) = self.entries.get(path) {
+            let blind = self.is_blind(path);
+            match self.known {
+                _ if blind => {}
+                Known::Whole => return Err(fault("create-of-what-is-there", event)),
+                Known::Listing { .. } if known.marked => {
+                    return Err(fault("named-twice-in-a-bracket", event));
+                }
+                _ => {}
+            }
+            if known.directory && !event.is_dir() {
+                self.remove(path);
+            }
+        }
+        self.entries
+            .insert(path.to_vec(), Entry::new(event.is_dir(), true));
+        Ok(())
+    }
+
+    /// Takes away what a DELETE or a MOVED_FROM says has left.
+    fn leaves(&mut self, path: &[u8], event: &Told) -> Verdict<Branch> {
+        match self.entries.get(path) {
+            _ if self.is_blind(path) => {}
+            None if self.knows_all() => return Err(fault("left-but-was-not-there", event)),
+            Some(&known) if self.is_certain(known) && known.directory != event.is_dir() => {
+                return Err(fault("left-as-another-kind", event));
+            }
+            _ => {}
+        }
+        Ok(self.remove(path))
+    }
+
+    fn moved_to(&mut self, path: &[u8], event: &Told) -> Verdict {
+        self.know_parent(path, event)?;
+        let blind = self.is_blind(path);
+        let replaced = self.remove(path);
+        if let Some(&old) = replaced.get(path)
+            && self.is_certain(old)
+            && !self.expect.swaps
+            && !blind
+        {
+            if old.directory != event.is_dir() {
+                return Err(fault("over-another-kind", event));
+            }
+            let content = replaced.values().filter(|&&below| self.is_certain(below));
+            if content.count() > 1 && !old.blind {
+                return Err(fault("over-a-directory-with-content", event));
+            }
+        }
+        let mut entry = Entry::new(event.is_dir(), true);
         if let Some((from, branch)) = self.moving.remove(&event.cookie) {
             if event.moved_from.as_ref() != Some(&from) {
-                return Err(format!("came from {}: {event}", from.escape_ascii()));
+                let text = format!("{event}, after MOVED_FROM {}", from.escape_ascii());
+                return Err(fault("came-from-elsewhere", text));
             }
-            if branch
-                .get(&from)
-                .is_some_and(|moved| moved.directory != entry.directory)
-                && !self.lost
-            {
-                return Err(format!(
-                    "changed its kind on the way: {event}, from {}",
-                    text(&Some(from))
-                ));
+            if let Some(&moved) = branch.get(&from) {
+                if self.is_certain(moved) && moved.directory != entry.directory {
+                    return Err(fault("changed-its-kind-on-the-way", event));
+                }
+                (entry.blind, entry.settled) = (moved.blind, moved.settled);
             }
             for (old, moved) in branch {
                 let mut new = path.to_vec();
                 new.extend_from_slice(&old[from.len()..]);
                 self.entries.insert(new, moved);
             }
+        } else if event.moved_from.is_some() && self.expect.alone && self.knows_all() && !blind {
+            return Err(fault("came-from-where-nothing-left", event));
         }
         self.entries.insert(path.to_vec(), entry);
         Ok(())
+    }
+
+    /// Something happened to an entry that stays what and where it is.
+    fn happened(&mut self, path: &[u8], event: &Told) -> Verdict {
+        match self.entries.get(path) {
+            Some(&known) => {
+                let other_kind = known.directory != event.is_dir();
+                if other_kind
+                    && self.is_certain(known)
+                    && !self.expect.concurrent
+                    && !self.is_blind(path)
+                {
+                    return Err(fault("happened-to-another-kind", event));
+                }
+            }
+            None if !self.knows_all() || self.is_blind(path) => {}
+            None if event.flagged(SYNTHETIC) => {
+                return Err(fault("found-but-not-named", event));
+            }
+            // Where the watch is new, it may have come before it, and be told of or gone later.
+            None if !self.expect.concurrent && self.is_settled(path) => {
+                return Err(fault("happened-to-what-is-not-there", event));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn begin_listing(&mut self, event: &Told) -> Verdict {
+        if !self.expect.lists {
+            return Err(fault("a-list-that-was-not-asked-for", event));
+        }
+        let after_loss = match self.known {
+            Known::Lost => true,
+            Known::Listing { after_loss } => {
+                self.repairs += 1;
+                after_loss || self.begun > 0
+            }
+            // Some tangles of renames can be told apart by a repair only.
+            Known::Whole | Known::Unlisted => {
+                self.repairs += u64::from(self.begun > 0);
+                self.begun > 0
+            }
+        };
+        self.begun += 1;
+        self.blind_root = false;
+        for entry in self.entries.values_mut() {
+            entry.marked = false;
+            entry.blind = false;
+        }
+        self.known = Known::Listing { after_loss };
+        Ok(())
+    }
+
+    fn end_listing(&mut self, event: &Told) -> Verdict {
+        self.listings += 1;
+        if !self.expect.lists {
+            if self.known == Known::Whole {
+                // What was set up in the background, or a repair.
+                self.repairs += u64::from(self.begun > 0);
+            }
+            self.begun += 1;
+            self.known = Known::Unlisted;
+            return Ok(());
+        }
+        let Known::Listing { after_loss } = self.known else {
+            return Err(fault("the-end-of-no-list", event));
+        };
+        self.known = Known::Whole;
+        if !self.expect.complete {
+            return Ok(());
+        }
+        let unnamed: Vec<Vec<u8>> = self.unmarked();
+        if let Some(first) = unnamed.first().filter(|_| !after_loss) {
+            let text = format!("{} and {} more", first.escape_ascii(), unnamed.len() - 1);
+            return Err(fault("swept-without-a-loss", text));
+        }
+        for path in unnamed {
+            self.remove(&path);
+        }
+        Ok(())
+    }
+
+    /// What was not named in this bracket, but for what can't be named.
+    fn unmarked(&self) -> Vec<Vec<u8>> {
+        let unmarked = self.entries.iter().filter(|(_, entry)| !entry.marked);
+        let told = unmarked.filter(|(path, _)| !self.is_blind(path));
+        told.map(|(path, _)| path.clone()).collect()
     }
 
     /// Takes an entry and all below it.
@@ -228,45 +468,50 @@ impl Replica {
             .map(|(path, _)| path.clone())
             .collect();
         for path in below {
-            let entry = self.entries.remove(&path).expect("just seen");
-            branch.insert(path, entry);
+            if let Some(entry) = self.entries.remove(&path) {
+                branch.insert(path, entry);
+            }
         }
         branch
     }
 
-    fn end_listing(&mut self, event: &Event) -> Result<(), String> {
-        if !self.in_listing {
-            return Err(format!("the end of a listing that did not begin: {event}"));
-        }
-        self.listings += 1;
-        self.in_listing = false;
-        let listing = self.listing;
-        let before = self.entries.len();
-        self.entries.retain(|_, entry| entry.listing == listing);
-        let swept = before - self.entries.len();
-        if swept > 0 && !self.lost {
-            return Err(format!(
-                "a listing without need left out {swept} entries: {event}"
-            ));
-        }
-        if self.repairing {
-            self.lost = false;
-            self.repairing = false;
-        }
-        Ok(())
-    }
-
     /// What must be so when nothing is outstanding.
-    pub fn at_rest(&mut self) -> Result<(), String> {
+    pub fn at_rest(&mut self) -> Verdict {
         // What is still moving has left the tree.
         self.moving.clear();
-        if self.in_listing {
-            return Err("a listing began and did not end".into());
+        self.settled = true;
+        for entry in self.entries.values_mut() {
+            entry.settled = true;
         }
-        if self.lost {
-            return Err("events were lost, and no listing followed".into());
+        match self.known {
+            _ if self.ended || self.blind_root => Ok(()),
+            Known::Listing { .. } => Err(fault("bracket-not-ended", "SYNC_END is missing")),
+            Known::Lost => Err(fault("loss-not-mended", "no SYNC_END after Q_OVERFLOW")),
+            Known::Whole | Known::Unlisted => Ok(()),
         }
-        Ok(())
+    }
+
+    /// At rest: the replica against what is below the root, by the paths that events have.
+    pub fn compare(&self, disk: &Entries) -> Verdict {
+        if !self.expect.complete || self.ended || self.is_unlisted() {
+            return Ok(());
+        }
+        let known = |(path, _): &(&Vec<u8>, &bool)| !self.is_blind(path);
+        let owned = |(path, kind): (&Vec<u8>, &bool)| (path.clone(), *kind);
+        let entries = self.entries();
+        let replica: Entries = entries.iter().filter(known).map(owned).collect();
+        let disk: Entries = disk.iter().filter(known).map(owned).collect();
+        let found = differences(&replica, &disk);
+        if found.is_empty() {
+            return Ok(());
+        }
+        let missing = disk
+            .iter()
+            .any(|(path, kind)| replica.get(path) != Some(kind));
+        Err(fault(
+            if missing { "missed" } else { "not-told-gone" },
+            found,
+        ))
     }
 
     pub fn entries(&self) -> Entries {
@@ -277,50 +522,18 @@ impl Replica {
     }
 }
 
-/// What is on the disk below a directory, the directory itself not counted.
-pub fn on_disk(root: &Path) -> Entries {
-    let mut entries = Entries::new();
-    let mut open = vec![root.to_owned()];
-    while let Some(directory) = open.pop() {
-        let listed = std::fs::read_dir(&directory)
-            .unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-        for entry in listed {
-            let entry = entry.expect("a readable directory");
-            let is_directory = entry.file_type().expect("a file type").is_dir();
-            entries.insert(entry.path().as_os_str().as_bytes().to_vec(), is_directory);
-            if is_directory {
-                open.push(entry.path());
-            }
+impl Entry {
+    fn new(directory: bool, marked: bool) -> Entry {
+        Entry {
+            directory,
+            marked,
+            blind: false,
+            settled: false,
         }
     }
-    entries
 }
 
-/// Names what differs; empty when nothing does.
-pub fn differences(replica: &Entries, disk: &Entries) -> String {
-    let show = |(path, directory): (&Vec<u8>, &bool)| {
-        format!(
-            "{}{}",
-            path.escape_ascii(),
-            if *directory { "/" } else { "" }
-        )
-    };
-    let only = |one: &Entries, other: &Entries| -> Vec<String> {
-        one.iter()
-            .filter(|(path, kind)| other.get(*path) != Some(*kind))
-            .map(show)
-            .collect()
-    };
-    let (missing, extra) = (only(disk, replica), only(replica, disk));
-    if missing.is_empty() && extra.is_empty() {
-        return String::new();
-    }
-    format!(
-        "{} of {} entries on disk are not in the replica: {:#?}\n{} are only in the replica: {:#?}",
-        missing.len(),
-        disk.len(),
-        &missing[..missing.len().min(20)],
-        extra.len(),
-        &extra[..extra.len().min(20)]
-    )
+fn parent(path: &[u8]) -> &[u8] {
+    let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    &path[..slash]
 }

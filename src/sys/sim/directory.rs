@@ -134,9 +134,14 @@ impl Directory {
 
     /// Watches this very directory, whatever its path is by now. `path`, which ends with a NUL, is where it should be: it
     /// serves where there is no /proc.
-    pub(crate) fn watch(&self, inotify: &InotifyFd, path: &[u8], mask: Mask) -> Sys<i32> {
+    pub(crate) fn watch(
+        &self,
+        inotify: &InotifyFd,
+        path: impl FnOnce() -> Vec<u8>,
+        mask: Mask,
+    ) -> Sys<i32> {
         match inotify::add_open(inotify, &self.0, mask - Mask::DONT_FOLLOW) {
-            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, path, mask),
+            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, &path(), mask),
             other => other,
         }
     }
@@ -152,18 +157,24 @@ impl Directory {
         if !is_here()? {
             return Err(libc::ESTALE);
         }
-        let wd = inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?;
-        match is_here() {
-            Ok(true) => Ok(wd),
-            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => {
-                inotify.rm(wd)?;
-                Err(libc::ESTALE)
-            }
-            Err(errno) => {
-                inotify.rm(wd)?;
-                Err(errno)
-            }
+        // A watch that is there already stays, whatever it is on.
+        let new = (mask - Mask::MASK_ADD) | Mask::MASK_CREATE | Mask::DONT_FOLLOW;
+        let (wd, is_new) = match inotify.add_terminated(path, new) {
+            Err(libc::EEXIST) => (
+                inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?,
+                false,
+            ),
+            added => (added?, true),
+        };
+        let checked = match is_here() {
+            Ok(true) => return Ok(wd),
+            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => libc::ESTALE,
+            Err(errno) => errno,
+        };
+        if is_new {
+            inotify.rm(wd)?;
         }
+        Err(checked)
     }
 }
 

@@ -1,0 +1,446 @@
+//! One tree that is watched: what the oracle says of its events, and what the truth about the disk adds to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_MODIFY, IN_MOVE_SELF, IN_OPEN};
+use libc::{
+    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVED_TO,
+};
+
+use asyncinotify::simulation::Operation;
+
+use crate::disk::{Kind, Path, View, is_below};
+use crate::support::replica::{
+    Entries, Expect, Fault, Replica, SYNC_BEGIN, SYNTHETIC, Told, Verdict, WHOLE, fault,
+};
+
+/// Something has happened to an entry, and an event must say so before the next rest.
+struct Owed {
+    id: u32,
+    bits: u32,
+    /// Where the entry was since.
+    paths: BTreeSet<Path>,
+    /// Its being there when a list began; it need not be told if it moves.
+    listed: bool,
+}
+
+pub struct Judge {
+    /// Of add_recursive; 0 before it has returned.
+    pub watch: u64,
+    pub root: u32,
+    /// The path of add_recursive.
+    pub given: Path,
+    pub expect: Expect,
+    pub replica: Replica,
+    /// 0: no limit.
+    pub max_depth: u32,
+    /// Directories of this name are refused.
+    pub refused: Option<Vec<u8>>,
+    /// How the tree looked since the last rest, the last of them as it is.
+    views: Vec<Rc<View>>,
+    /// What has happened and what was told of it, by bit and path.
+    happened: BTreeMap<(u32, Path), u32>,
+    told: BTreeMap<(u32, Path), u32>,
+    owed: Vec<Owed>,
+    /// Directories that an ERROR was told of.
+    blind: BTreeSet<u32>,
+    /// A call was made to fail, or a limit may be reached: an ERROR is no wonder.
+    pub excused: bool,
+    /// The tree is set up: from now on what happens is told.
+    pub set_up: bool,
+    /// The operation under way has begun since.
+    heard_whole: bool,
+    /// The tree of the root, not one beside it.
+    pub main: bool,
+    /// How many ERRORs were told.
+    pub errors: u64,
+    /// rm_watch was called.
+    pub removed: bool,
+    /// What is wrong, but does not keep the rest from being judged.
+    pub soft: Vec<Fault>,
+}
+
+/// What an operation makes happen to what is at a path, beside coming and going. The last of it comes last.
+pub fn happenings(operation: &Operation) -> Vec<(u32, &Path)> {
+    let all = |bits: &[u32], path| bits.iter().map(|&bit| (bit, path)).collect();
+    match operation {
+        Operation::Create(path) => all(&[IN_OPEN, IN_CLOSE_WRITE], path),
+        Operation::Write(path) => all(&[IN_OPEN, IN_MODIFY, IN_CLOSE_WRITE], path),
+        Operation::Read(path) => all(&[IN_OPEN, IN_ACCESS, IN_CLOSE_NOWRITE], path),
+        Operation::Chmod(path, _) => all(&[IN_ATTRIB], path),
+        Operation::Rename(_, to) => all(&[IN_MOVE_SELF], to),
+        Operation::Rmdir(path) => all(&[IN_DELETE_SELF], path),
+        Operation::Exchange(one, other) => [(IN_MOVE_SELF, one), (IN_MOVE_SELF, other)].to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+impl Judge {
+    pub fn new(given: &[u8], root: u32, view: Rc<View>, expect: Expect) -> Judge {
+        Judge {
+            watch: 0,
+            root,
+            given: given.to_vec(),
+            expect,
+            replica: Replica::new(given, expect),
+            max_depth: 0,
+            refused: None,
+            views: vec![view],
+            happened: BTreeMap::new(),
+            told: BTreeMap::new(),
+            owed: Vec::new(),
+            blind: BTreeSet::new(),
+            excused: false,
+            set_up: false,
+            heard_whole: false,
+            main: true,
+            errors: 0,
+            removed: false,
+            soft: Vec::new(),
+        }
+    }
+
+    /// The directory at the root's path was another one by the time that it was opened.
+    pub fn rebase(&mut self, root: u32, views: Vec<Rc<View>>) {
+        self.root = root;
+        self.views = views;
+        self.happened.clear();
+        // It may have been moved half way.
+        self.happened.insert((IN_MOVE_SELF, Path::new()), 1);
+        self.owed.clear();
+    }
+
+    /// add_recursive may fail: the root was not there, not to be read, or a call was made to fail.
+    pub fn may_be_refused(&self) -> bool {
+        let odd = |view: &Rc<View>| view.path.as_ref() != Some(&self.given) || view.mode & 5 != 5;
+        self.excused || self.views.iter().any(odd)
+    }
+
+    /// add_recursive has returned; without a list the program looks at the disk, at once if nothing has changed meanwhile.
+    pub fn start(&mut self, changed: bool) {
+        if changed {
+            return self.replica.start_unlisted();
+        }
+        let disk = self.disk();
+        self.replica.start_from(&disk);
+    }
+
+    /// What is there, as far as the tree tells of it, by the paths that events have.
+    fn disk(&self) -> Entries {
+        let full = |path: &Path| [&self.given[..], path].concat();
+        let told_of = self
+            .now()
+            .entries
+            .iter()
+            .filter(|(path, _)| self.is_told_of(path));
+        told_of
+            .map(|(path, node)| (full(path), node.kind == Kind::Directory))
+            .collect()
+    }
+
+    fn now(&self) -> &Rc<View> {
+        &self.views[self.views.len() - 1]
+    }
+
+    /// The world has changed.
+    pub fn look(&mut self, view: Rc<View>) {
+        self.owed.retain_mut(|owed| {
+            let before = owed.paths.len();
+            owed.paths.extend(view.paths_of(owed.id).cloned());
+            let still = owed.id == self.root || view.paths_of(owed.id).next().is_some();
+            still && !(owed.listed && owed.paths.len() != before)
+        });
+        self.views.push(view);
+    }
+
+    /// Where a full path is in the tree.
+    fn within(&self, path: &[u8]) -> Option<Path> {
+        let rest = path.strip_prefix(&self.now().path.as_ref()?[..])?;
+        (rest.is_empty() || rest.starts_with(b"/")).then(|| rest.to_vec())
+    }
+
+    /// An operation has begun, and its change is visible.
+    pub fn begun(&mut self, operation: &Operation) {
+        self.heard_whole = self.set_up;
+        for (bit, path) in happenings(operation) {
+            let of_root = bit & (IN_MOVE_SELF | IN_DELETE_SELF) != 0;
+            let within = if bit == IN_DELETE_SELF && self.now().path.is_none() {
+                Some(Path::new())
+            } else {
+                self.within(path)
+            };
+            if let Some(within) = within.filter(|within| within.is_empty() || !of_root) {
+                *self.happened.entry((bit, within)).or_default() += 1;
+            }
+        }
+    }
+
+    /// An operation is done: all of it is queued.
+    pub fn done(&mut self, operation: &Operation) {
+        if !self.set_up && !self.expect.lists {
+            return;
+        }
+        for (bit, path) in happenings(operation) {
+            if bit & self.expect.mask & (IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVE_SELF) == 0 {
+                continue;
+            }
+            let Some(within) = self.within(path) else {
+                continue;
+            };
+            let id = match self.now().entries.get(&within) {
+                Some(node) if bit != IN_MOVE_SELF && self.is_told_of(&within) => node.id,
+                None if within.is_empty() && self.heard_whole => self.root,
+                _ => continue,
+            };
+            let paths = BTreeSet::from([within]);
+            self.owed.push(Owed {
+                id,
+                bits: bit,
+                paths,
+                listed: false,
+            });
+        }
+    }
+
+    /// Whether the depth and the filter let the tree tell of a path.
+    fn is_told_of(&self, path: &[u8]) -> bool {
+        let components: Vec<&[u8]> = path[1..].split(|&byte| byte == b'/').collect();
+        let above = &components[..components.len() - 1];
+        let refused = |name: &&[u8]| self.refused.as_deref() == Some(*name);
+        let deep = self.max_depth != 0 && components.len() as u32 > self.max_depth;
+        !deep && !above.iter().any(refused)
+    }
+
+    /// Whether a directory is one to be watched.
+    fn is_to_be_watched(&self, path: &[u8]) -> bool {
+        let inside = [path, b"/x"].concat();
+        self.is_told_of(&inside)
+    }
+
+    pub fn overflow(&mut self) {
+        self.replica.overflow();
+        let (root, lists) = (self.root, self.expect.lists);
+        self.owed.retain(|owed| lists && owed.id != root);
+    }
+
+    pub fn take(&mut self, event: &Told) -> Verdict {
+        let bits = event.mask & !IN_ISDIR;
+        if self.removed && bits != IN_IGNORED {
+            return Ok(());
+        }
+        let path = event.path.clone().unwrap_or_default();
+        let within = path
+            .strip_prefix(&self.given[..])
+            .unwrap_or_default()
+            .to_vec();
+        if event.flags == 0 && bits & WHOLE == 0 && bits != IN_IGNORED {
+            let key = (bits, within.clone());
+            let told = self.told.entry(key.clone()).or_default();
+            *told += 1;
+            if *told > self.happened.get(&key).copied().unwrap_or(0) {
+                let reading =
+                    event.is_dir() && bits & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0;
+                if reading {
+                    if self.soft.is_empty() {
+                        self.soft.push(fault("own-reading", event));
+                    }
+                    return Ok(());
+                }
+                if !self.expect.concurrent {
+                    return Err(fault("told-more-than-happened", event));
+                }
+            }
+        }
+        self.replica.take(event)?;
+        self.judge_paths(event, &within)?;
+        self.judge_errors()?;
+        if event.flagged(SYNC_BEGIN) {
+            self.list_is_owed();
+        }
+        let names = event.flagged(SYNTHETIC) || (bits == IN_MOVED_TO && event.moved_from.is_none());
+        self.owed
+            .retain(|owed| !(owed.paths.contains(&within) && (names || bits & owed.bits != 0)));
+        Ok(())
+    }
+
+    /// No path that an entry did not have since the last rest.
+    fn judge_paths(&self, event: &Told, within: &[u8]) -> Verdict {
+        let was = |path: &[u8]| {
+            path.is_empty()
+                || self
+                    .views
+                    .iter()
+                    .any(|view| view.entries.contains_key(path))
+        };
+        if !was(within) {
+            return Err(fault("a-path-that-never-was", event));
+        }
+        let from = event
+            .moved_from
+            .as_ref()
+            .and_then(|from| from.strip_prefix(&self.given[..]));
+        match from {
+            Some(from) if !was(from) => Err(fault("from-where-nothing-was", event)),
+            _ => Ok(()),
+        }
+    }
+
+    fn judge_errors(&mut self) -> Verdict {
+        for (path, errno) in std::mem::take(&mut self.replica.errors) {
+            self.errors += 1;
+            let within = path[self.given.len()..].to_vec();
+            let text = format!("ERROR {errno} of {}", path.escape_ascii());
+            let mut found = false;
+            let mut cause = self.excused;
+            for view in &self.views {
+                let id = match view.entries.get(&within) {
+                    _ if within.is_empty() => Some(self.root),
+                    Some(node) if node.kind == Kind::Directory => Some(node.id),
+                    _ => None,
+                };
+                found |= id.is_some();
+                self.blind.extend(id);
+                cause |= view.path.as_ref() != Some(&self.given) || view.is_closed(&within);
+            }
+            if !found {
+                return Err(fault("error-of-what-was-no-directory", text));
+            }
+            if !cause {
+                return Err(fault("error-without-a-cause", text));
+            }
+        }
+        Ok(())
+    }
+
+    /// For a mask without CREATE a list names the files that are there.
+    fn list_is_owed(&mut self) {
+        let bits = self.expect.mask & IN_CLOSE_WRITE;
+        if bits == 0 || self.expect.mask & IN_CREATE != 0 {
+            return;
+        }
+        let view = self.now().clone();
+        // What came since may be told by its own event, which such a mask does not ask for.
+        let stayed = |path: &Path, id: u32| {
+            self.views
+                .iter()
+                .all(|view| view.entries.get(path).is_some_and(|node| node.id == id))
+        };
+        let files = view
+            .entries
+            .iter()
+            .filter(|(path, node)| node.kind == Kind::Regular && self.is_told_of(path));
+        let owed: Vec<Owed> = files
+            .filter(|(path, node)| stayed(path, node.id))
+            .map(|(path, node)| Owed {
+                id: node.id,
+                bits,
+                paths: BTreeSet::from([path.clone()]),
+                listed: true,
+            })
+            .collect();
+        self.owed.extend(owed);
+    }
+
+    fn is_blind(&self, path: &[u8]) -> bool {
+        let view = self.now();
+        let above = |(other, node): (&Path, &crate::disk::Node)| {
+            (other == path || is_below(path, other)) && self.blind.contains(&node.id)
+        };
+        self.blind.contains(&self.root) || view.entries.iter().any(above)
+    }
+
+    /// Nothing is outstanding. `directories` are those that the library says it watches.
+    pub fn at_rest(&mut self, directories: &[Vec<u8>]) -> Verdict {
+        self.replica.at_rest()?;
+        let view = self.now().clone();
+        if view.path.is_none() || self.replica.ended {
+            if self.replica.ended != view.path.is_none() {
+                return Err(fault(
+                    "the-end-of-the-root",
+                    format!("told: {}", self.replica.ended),
+                ));
+            }
+            self.owed.clear();
+            return Ok(());
+        }
+        let disk = self.disk();
+        if self.replica.is_unlisted() {
+            self.replica.start_from(&disk);
+        }
+        self.replica.compare(&disk)?;
+        self.judge_directories(&view, directories)?;
+        self.judge_owed()?;
+        self.views = vec![view];
+        self.happened.clear();
+        self.told.clear();
+        self.replica.of_root.clear();
+        Ok(())
+    }
+
+    fn judge_directories(&mut self, view: &View, directories: &[Vec<u8>]) -> Verdict {
+        let listed: BTreeSet<Path> = directories
+            .iter()
+            .map(|path| path[self.given.len()..].to_vec())
+            .collect();
+        if listed.len() != directories.len() {
+            return Err(fault(
+                "watched-twice",
+                format!("{} of {}", listed.len(), directories.len()),
+            ));
+        }
+        for path in &listed {
+            if !view.is_dir(path) || !(path.is_empty() || self.is_to_be_watched(path)) {
+                return Err(fault("watched-but-not-there", path.escape_ascii()));
+            }
+            let id = view.entries.get(path).map_or(self.root, |node| node.id);
+            self.blind.remove(&id);
+        }
+        let root = (Path::new(), self.root);
+        let all = view
+            .entries
+            .iter()
+            .filter(|(path, node)| node.kind == Kind::Directory && self.is_to_be_watched(path));
+        for (path, _) in
+            std::iter::once(root).chain(all.map(|(path, node)| (path.clone(), node.id)))
+        {
+            if !listed.contains(&path) && !self.is_blind(&path) {
+                return Err(fault("not-watched-and-no-error", path.escape_ascii()));
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_owed(&mut self) -> Verdict {
+        let owed = std::mem::take(&mut self.owed);
+        for one in owed {
+            let now: Vec<&Path> = self.now().paths_of(one.id).collect();
+            let hidden = |path: &&Path| self.is_blind(path) || !self.is_told_of(path);
+            if one.id != self.root && now.iter().all(hidden) || self.blind.contains(&self.root) {
+                continue;
+            }
+            let paths: Vec<String> = one
+                .paths
+                .iter()
+                .map(|path| path.escape_ascii().to_string())
+                .collect();
+            let kind = match one.bits {
+                IN_CLOSE_WRITE if one.listed => "not-listed",
+                IN_CLOSE_WRITE => "write-not-told",
+                IN_ATTRIB => "attrib-not-told",
+                _ => "move-of-root-not-told",
+            };
+            return Err(fault(kind, format!("{paths:?}")));
+        }
+        Ok(())
+    }
+
+    /// The real paths of the directories that the library says it watches.
+    pub fn real(&self, directories: &[Vec<u8>]) -> Vec<Path> {
+        let root = self.now().path.clone().unwrap_or_default();
+        directories
+            .iter()
+            .map(|path| [&root[..], &path[self.given.len()..]].concat())
+            .collect()
+    }
+}

@@ -1,0 +1,324 @@
+//! Random runs: long, with faults, other watches, limits. A seed is the whole run.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
+
+use asyncinotify::simulation::{Instance, Limits, Operation, reset, with_kernel};
+use asyncinotify::{Filter, Mask, RecursiveFlags, RecursiveOptions, WatchId};
+use libc::{IN_ALL_EVENTS, IN_ONLYDIR};
+
+use crate::dice::{Dice, Settings};
+use crate::disk::{Disk, Kind, Path};
+use crate::judge::Judge;
+use crate::plain::Plain;
+use crate::run::{self, Played, Shared, add_tree, drain, finish, guarded, listen, nothing_left, take};
+use crate::stage::Stage;
+use crate::support::replica::{Expect, Verdict, WHOLE, fault};
+use crate::support::rng::{Rng, mix};
+
+#[derive(Default)]
+pub struct Counts {
+    pub operations: u64,
+    pub failed: u64,
+    pub overflows: u64,
+    pub errors: u64,
+    pub repairs: u64,
+    pub calls: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Counts) {
+        self.operations += other.operations;
+        self.failed += other.failed;
+        self.overflows += other.overflows;
+        self.errors += other.errors;
+        self.repairs += other.repairs;
+        self.calls += other.calls;
+    }
+}
+
+struct Run {
+    instance: Instance,
+    stage: Shared,
+    dice: Rc<RefCell<Dice>>,
+    settings: Settings,
+    rng: Rng,
+}
+
+/// Plays a seed.
+pub fn play(seed: u64, trace: bool) -> (Played, Counts, Settings) {
+    let mut rng = Rng::new(mix(&[seed, 0]));
+    let settings = Settings::new(&mut rng);
+    let described = settings.clone();
+    reset(settings.limits);
+    with_kernel(|kernel| {
+        kernel.set_listing_chunk(settings.chunk);
+        kernel.set_proc(settings.proc);
+        kernel.set_fine_walks(settings.fine_walks);
+    });
+    let dice = Rc::new(RefCell::new(Dice::new(Rng::new(mix(&[seed, 1])), settings.clone())));
+    let mut stage = Stage::new(Vec::new(), Vec::new());
+    stage.trace = trace.then(Vec::new);
+    stage.limit = 100_000;
+    stage.lot = Some(Box::new(dice.clone()));
+    let stage = Rc::new(RefCell::new(stage));
+    let found = guarded(|| Run::new(&stage, &dice, settings, rng)?.go());
+    let mut counts = Counts {
+        operations: stage.borrow().done,
+        failed: dice.borrow().failed,
+        overflows: stage.borrow().overflows,
+        calls: with_kernel(|kernel| kernel.calls()),
+        ..Counts::default()
+    };
+    for judge in &stage.borrow().judges {
+        counts.errors += judge.errors;
+        counts.repairs += judge.replica.repairs;
+    }
+    stage.borrow_mut().lot = None;
+    (finish(&stage, found), counts, described)
+}
+
+/// A hash of all that a run has done.
+pub fn digest(played: &Played) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&played.trace, played.digest).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Run {
+    fn new(stage: &Shared, dice: &Rc<RefCell<Dice>>, settings: Settings, rng: Rng) -> Verdict<Run> {
+        listen(stage);
+        let instance = Instance::new(settings.cache).map_err(|error| fault("new", error))?;
+        for directory in ["/t", "/o", "/t/a", "/t/b", "/t/a/b", "/o/a"] {
+            let operation = Operation::Mkdir(directory.into());
+            with_kernel(|kernel| kernel.run(&operation)).map_err(|errno| fault("begin", errno))?;
+            stage.borrow_mut().disk.apply(&operation);
+        }
+        stage.borrow_mut().open = true;
+        Ok(Run {
+            instance,
+            stage: stage.clone(),
+            dice: dice.clone(),
+            settings,
+            rng,
+        })
+    }
+
+    fn go(&mut self) -> Verdict {
+        for _ in 0..self.settings.rounds {
+            self.dice.borrow_mut().left = self.settings.operations;
+            self.root_tree()?;
+            self.round()?;
+            self.rest()?;
+            self.company()?;
+        }
+        self.dice.borrow_mut().left = 0;
+        self.leave()
+    }
+
+    /// The tree of the root: added, or added again where the root has gone elsewhere.
+    fn root_tree(&mut self) -> Verdict {
+        let stage = self.stage.clone();
+        let active: Vec<(u64, u32, Path)> = stage.borrow().active().filter(|judge| judge.main).map(|judge| (judge.watch, judge.root, judge.given.clone())).collect();
+        let disk = stage.borrow().disk.clone();
+        for (watch, root, given) in &active {
+            if disk.nodes.get(given).is_some_and(|node| node.id == *root) && !self.rng.one_in(6) {
+                return Ok(());
+            }
+            self.remove(*watch)?;
+        }
+        let path: &[u8] = if disk.is_dir(b"/t") { b"/t" } else { b"/u" };
+        if !disk.is_dir(path) {
+            let operation = Operation::Mkdir(b"/t".to_vec());
+            with_kernel(|kernel| kernel.run(&operation)).map_err(|errno| fault("begin", errno))?;
+            stage.borrow_mut().visible(&operation);
+            return self.add(b"/t", true);
+        }
+        self.add(path, true)
+    }
+
+    fn remove(&mut self, watch: u64) -> Verdict {
+        let ended = {
+            let stage = self.stage.borrow();
+            stage.judges.iter().any(|judge| judge.watch == watch && judge.replica.ended)
+        };
+        if !ended {
+            let removed = self.instance.rm_watch(WatchId::from_raw(watch));
+            let mut stage = self.stage.borrow_mut();
+            stage.note(|| "rm_watch of a tree".into());
+            // Its end may be queued already.
+            if let Some(judge) = stage.judges.iter_mut().find(|judge| judge.watch == watch) {
+                judge.removed = true;
+            }
+            drop(removed);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, path: &[u8], main: bool) -> Verdict {
+        let settings = self.settings.clone();
+        let mask = if main { settings.mask } else { *self.rng.pick(&[WHOLE, IN_ALL_EVENTS, settings.mask]) };
+        let lists = settings.lists || !main;
+        let expect = Expect {
+            mask,
+            lists,
+            complete: mask & WHOLE == WHOLE,
+            swaps: settings.swaps,
+            concurrent: true,
+            trouble: true,
+            alone: !settings.company,
+        };
+        let disk = self.stage.borrow().disk.clone();
+        // What was half done when the library rested may have taken it away.
+        let Some(root) = disk.nodes.get(path).map(|node| node.id) else {
+            return Ok(());
+        };
+        let mut judge = Judge::new(path, root, disk.view(root), expect);
+        (judge.max_depth, judge.refused, judge.main) = (settings.max_depth, settings.refused.clone(), main);
+        judge.excused = settings.limited || !settings.proc;
+        let at = self.stage.borrow().judges.len();
+        self.stage.borrow_mut().judges.push(judge);
+        let mut flags = RecursiveFlags::empty();
+        flags.set(RecursiveFlags::LIST_EXISTING, lists);
+        flags.set(RecursiveFlags::BACKGROUND, settings.background);
+        let options = RecursiveOptions {
+            flags,
+            max_depth: settings.max_depth,
+            filter: settings.refused.map(refuse),
+        };
+        self.dice.borrow_mut().kept = Some(path.to_vec());
+        let added = add_tree(&mut self.instance, &self.stage, at, mask, options);
+        self.dice.borrow_mut().kept = None;
+        if added?.is_none() {
+            self.stage.borrow_mut().judges.remove(at);
+        }
+        Ok(())
+    }
+
+    fn round(&mut self) -> Verdict {
+        loop {
+            let steps = self.rng.below(if self.settings.lazy { 40 } else { 6 });
+            let idle = self.stage.borrow_mut().turn(steps) == 0 && steps > 0;
+            if self.settings.limited && self.rng.one_in(8) {
+                self.limit();
+            }
+            if !self.settings.lazy || self.rng.one_in(3) {
+                take(&mut self.instance, &self.stage, self.settings.batch)?;
+            }
+            if idle {
+                return Ok(());
+            }
+        }
+    }
+
+    fn limit(&mut self) {
+        let (watches, descriptors) = (self.rng.below(12), self.rng.below(5));
+        let raise = self.rng.one_in(2);
+        with_kernel(|kernel| {
+            let now = kernel.watches().len();
+            let mut limits = kernel.limits();
+            limits.watches = if raise { usize::MAX } else { now + watches };
+            limits.descriptors = if raise { usize::MAX } else { 1 + descriptors };
+            kernel.set_limits(limits);
+        });
+        self.stage.borrow_mut().note(|| format!("limits: raise {raise}, watches {watches}, descriptors {descriptors}"));
+    }
+
+    fn rest(&mut self) -> Verdict {
+        // What still pends is done before anybody rests.
+        while self.stage.borrow_mut().turn(1) > 0 {}
+        let limits = with_kernel(|kernel| kernel.limits());
+        with_kernel(|kernel| {
+            kernel.set_limits(Limits {
+                watches: usize::MAX,
+                descriptors: usize::MAX,
+                ..limits
+            })
+        });
+        loop {
+            drain(&mut self.instance, &self.stage, self.settings.batch)?;
+            if self.stage.borrow_mut().turn(1) == 0 {
+                break;
+            }
+        }
+        let disk = self.stage.borrow().disk.clone();
+        run::compare_disks(&disk)?;
+        run::at_rest(&self.instance, &self.stage)?;
+        let mut stage = self.stage.borrow_mut();
+        stage.judges.retain(|judge| !judge.replica.ended);
+        stage.plains.retain(|plain| !plain.ended);
+        stage.note(|| "--- at rest".into());
+        Ok(())
+    }
+
+    /// At rest: plain watches and a second tree come and go.
+    fn company(&mut self) -> Verdict {
+        if !self.settings.company {
+            return Ok(());
+        }
+        let second: Vec<u64> = self.stage.borrow().active().filter(|judge| !judge.main).map(|judge| judge.watch).collect();
+        let disk = self.stage.borrow().disk.clone();
+        let directories: Vec<Path> = disk.nodes.iter().filter(|(path, node)| node.kind == Kind::Directory && node.mode & 5 == 5 && !path.starts_with(b"/o")).map(|(path, _)| path.clone()).collect();
+        if let Some(&watch) = second.first() {
+            if self.rng.one_in(2) {
+                self.remove(watch)?;
+            }
+        } else if !directories.is_empty() {
+            let path = self.rng.pick(&directories).clone();
+            self.add(&path, false)?;
+        }
+        let plains: Vec<u64> = self.stage.borrow().plains.iter().map(|plain| plain.watch).collect();
+        for watch in plains {
+            if self.rng.one_in(2) {
+                let removed = self.instance.rm_watch(WatchId::from_raw(watch));
+                let mut stage = self.stage.borrow_mut();
+                if let Some(plain) = stage.plains.iter_mut().find(|plain| plain.watch == watch && removed.is_ok()) {
+                    plain.removed = true;
+                }
+            }
+        }
+        if !directories.is_empty() && self.rng.one_in(2) {
+            let path = self.rng.pick(&directories).clone();
+            self.plain(&disk, &path);
+        }
+        Ok(())
+    }
+
+    fn plain(&mut self, disk: &Disk, path: &[u8]) {
+        let id = disk.nodes[path].id;
+        if self.stage.borrow().plains.iter().any(|plain| plain.id == id && !plain.removed) {
+            return;
+        }
+        let mask = *self.rng.pick(&[IN_ALL_EVENTS, WHOLE]);
+        let name = CString::new(path).expect("no NUL");
+        let added = self.instance.add_watch(&name, Mask::from_bits_retain(mask | IN_ONLYDIR));
+        if let Ok(watch) = added {
+            // What pends may have changed the directory by now.
+            let now = self.stage.borrow().disk.clone();
+            let names: BTreeSet<Vec<u8>> = now.names_in(id);
+            let mut stage = self.stage.borrow_mut();
+            stage.note(|| format!("add_watch {}", path.escape_ascii()));
+            stage.plains.push(Plain::new(watch.as_raw(), path, id, mask, names));
+        }
+    }
+
+    fn leave(&mut self) -> Verdict {
+        let watches: Vec<u64> = self.stage.borrow().active().map(|judge| judge.watch).collect();
+        for watch in watches {
+            self.remove(watch)?;
+        }
+        let plains: Vec<u64> = self.stage.borrow().plains.iter().filter(|plain| !plain.removed).map(|plain| plain.watch).collect();
+        for watch in plains {
+            drop(self.instance.rm_watch(WatchId::from_raw(watch)));
+        }
+        drain(&mut self.instance, &self.stage, self.settings.batch)?;
+        nothing_left(&self.stage)
+    }
+}
+
+fn refuse(name: Vec<u8>) -> Filter {
+    Box::new(move |path| path.to_bytes().rsplit(|&byte| byte == b'/').next() != Some(&name[..]))
+}

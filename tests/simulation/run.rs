@@ -1,0 +1,400 @@
+//! One run: a world, an instance, a tree, and everything until rest.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::Duration;
+
+use asyncinotify::simulation::{Instance, Limits, Operation, reset, set_schedule, with_kernel};
+use asyncinotify::{Event, Mask, RecursiveFlags, RecursiveOptions, WatchId};
+use libc::{IN_EXCL_UNLINK, IN_Q_OVERFLOW};
+
+use crate::disk::{Disk, View};
+use crate::judge::Judge;
+use crate::plain::Plain;
+use crate::scope::{ROOT, disk_after};
+use crate::stage::{Choice, REST, Seen, Stage, Step};
+use crate::support::replica::{Expect, Fault, Told, Verdict, WHOLE, fault};
+
+/// Calls that bring nothing, one after the other, before it is said that the library never rests.
+const PATIENCE: usize = 2_000;
+/// The most system calls of one call with the few directories of the small scope.
+const MOST: u64 = 300;
+/// More events than any change of so few entries can cause.
+const ENDLESS: usize = 10_000;
+/// System calls between two looks at the clock.
+const BOUNDED: u64 = 200;
+/// Guarantee 7: the longest that a call that takes events may work.
+const LONGEST: Duration = Duration::from_millis(10);
+
+/// The descriptor of the instance.
+const OPEN: usize = 1;
+
+pub type Shared = Rc<RefCell<Stage>>;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Config {
+    pub mask: u32,
+    pub lists: bool,
+    /// Events taken by one call.
+    pub batch: usize,
+    pub start: usize,
+}
+
+/// A run of the exhaustive test: what is played, and how it went.
+pub struct Script {
+    pub config: Config,
+    pub start: Vec<Operation>,
+    pub operations: Vec<Operation>,
+    /// What there is after each operation.
+    pub disks: Rc<Vec<Disk>>,
+    pub views: Rc<Vec<Rc<View>>>,
+    pub root: u32,
+    pub swaps: bool,
+}
+
+pub struct Played {
+    pub fault: Option<Fault>,
+    pub soft: Option<Fault>,
+    pub taken: Vec<u32>,
+    pub choices: Vec<Choice>,
+    pub commutes: u64,
+    pub seen: Vec<Seen>,
+    pub steps: Vec<Step>,
+    pub most: u64,
+    pub trace: Vec<String>,
+    pub digest: u64,
+}
+
+impl Script {
+    pub fn new(config: Config, start: Vec<Operation>, operations: Vec<Operation>) -> Script {
+        let mut disk = disk_after(&start);
+        let root = disk.nodes[ROOT].id;
+        let mut disks = vec![disk.clone()];
+        for operation in &operations {
+            if disk.apply(operation) {
+                disks.push(disk.clone());
+            }
+        }
+        let views = disks.iter().map(|disk| disk.view(root)).collect();
+        let swaps = operations.iter().any(|operation| matches!(operation, Operation::Exchange(..)));
+        Script {
+            config,
+            start,
+            operations,
+            disks: Rc::new(disks),
+            views: Rc::new(views),
+            root,
+            swaps,
+        }
+    }
+
+    pub fn expect(&self) -> Expect {
+        Expect {
+            mask: self.config.mask,
+            lists: self.config.lists,
+            complete: self.config.mask & WHOLE == WHOLE,
+            swaps: self.swaps,
+            concurrent: false,
+            trouble: true,
+            alone: true,
+        }
+    }
+
+    /// Plays it by a plan. `blocks`: what the plan leaves open comes at one go, and the calls are noted.
+    pub fn play(&self, plan: &[u32], blocks: bool, trace: bool) -> Played {
+        reset(Limits::default());
+        let mut stage = Stage::new(self.operations.clone(), plan.to_vec());
+        stage.script = Some((self.disks.clone(), self.views.clone()));
+        stage.seen = blocks.then(Vec::new);
+        stage.trace = trace.then(Vec::new);
+        stage.limit = MOST;
+        let judge = Judge::new(ROOT, self.root, self.views[0].clone(), self.expect());
+        stage.judges.push(judge);
+        for operation in &self.start {
+            with_kernel(|kernel| kernel.run(operation)).expect("the world's beginning");
+        }
+        let stage = Rc::new(RefCell::new(stage));
+        listen(&stage);
+        let found = guarded(|| self.go(&stage, blocks));
+        finish(&stage, found)
+    }
+
+    fn go(&self, stage: &Shared, blocks: bool) -> Verdict {
+        let mut instance = Instance::new(0).map_err(|error| fault("new", error))?;
+        let config = &self.config;
+        stage.borrow_mut().open = true;
+        let flags = if config.lists { RecursiveFlags::LIST_EXISTING } else { RecursiveFlags::empty() };
+        let options = RecursiveOptions { flags, max_depth: 0, filter: None };
+        let Some(id) = add_tree(&mut instance, stage, 0, config.mask, options)? else {
+            return Ok(());
+        };
+        loop {
+            drain(&mut instance, stage, config.batch)?;
+            let mut stepped = stage.borrow_mut().step(REST);
+            while stepped && (blocks || is_quiet(&instance)) {
+                if !stage.borrow_mut().step(REST) {
+                    break;
+                }
+                stepped = true;
+            }
+            if !stepped {
+                break;
+            }
+        }
+        at_rest(&instance, stage)?;
+        let stopped = instance.rm_watch(id);
+        stage.borrow_mut().judges[0].removed = true;
+        let ended = stage.borrow().judges[0].replica.ended;
+        if stopped.is_ok() == ended {
+            return Err(fault("rm-watch", format!("{stopped:?}")));
+        }
+        drain(&mut instance, stage, config.batch)?;
+        nothing_left(stage)
+    }
+}
+
+thread_local! {
+    static PLAYING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread will be caught and reported.
+pub fn is_playing() -> bool {
+    PLAYING.get()
+}
+
+/// Plays; a panic is a fault.
+pub fn guarded(play: impl FnOnce() -> Verdict) -> Option<Fault> {
+    PLAYING.set(true);
+    let result = catch_unwind(AssertUnwindSafe(play));
+    PLAYING.set(false);
+    set_schedule(None);
+    match result {
+        Ok(verdict) => verdict.err(),
+        Err(panic) => Some(panicked(&panic)),
+    }
+}
+
+/// The stage hears of each call from now on.
+pub fn listen(stage: &Shared) {
+    let heard = stage.clone();
+    set_schedule(Some(Box::new(move |call| heard.borrow_mut().before_call(call))));
+}
+
+pub fn finish(stage: &Shared, fault: Option<Fault>) -> Played {
+    let mut stage = stage.borrow_mut();
+    let soft = stage.judges.iter_mut().find_map(|judge| judge.soft.pop());
+    let soft = stage.soft.take().or(soft);
+    let traced = stage.trace.is_some();
+    Played {
+        fault,
+        soft,
+        taken: std::mem::take(&mut stage.taken),
+        choices: std::mem::take(&mut stage.choices),
+        commutes: stage.left.commutes,
+        seen: stage.seen.take().unwrap_or_default(),
+        steps: std::mem::take(&mut stage.steps),
+        most: stage.most,
+        trace: stage.trace.take().unwrap_or_default(),
+        digest: if traced { with_kernel(|kernel| kernel.digest()) } else { 0 },
+    }
+}
+
+fn panicked(panic: &Box<dyn std::any::Any + Send>) -> Fault {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or(panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("?");
+    fault(if text.starts_with("SPINS") { "spins" } else { "panic" }, text)
+}
+
+/// Adds the tree of a judge. None: it was rightly refused.
+pub fn add_tree(instance: &mut Instance, stage: &Shared, judge: usize, mask: u32, options: RecursiveOptions) -> Verdict<Option<WatchId>> {
+    let path = CString::new(stage.borrow().judges[judge].given.clone()).expect("no NUL");
+    let background = options.flags.contains(RecursiveFlags::BACKGROUND);
+    stage.borrow_mut().note(|| "add_recursive".into());
+    let before = stage.borrow().stepped;
+    let added = counted(stage, None, || instance.add_recursive(&path, Mask::from_bits_retain(mask | (mask & IN_EXCL_UNLINK)), options))?;
+    let mut borrowed = stage.borrow_mut();
+    // A look at the disk now may see what is told later.
+    let changed = borrowed.is_under_way() || borrowed.stepped > before;
+    borrowed.catch_up();
+    borrowed.note(|| format!("add_recursive: {:?}", added.as_ref().map_err(|error| error.errno).map(|_| ())));
+    let id = match added {
+        Ok(id) => id,
+        Err(error) => {
+            let allowed = borrowed.judges[judge].may_be_refused();
+            drop(borrowed);
+            return if allowed { Ok(None) } else { Err(fault("add-recursive", error)) };
+        }
+    };
+    borrowed.find_root(judge);
+    let judge = &mut borrowed.judges[judge];
+    judge.watch = id.as_raw();
+    judge.set_up = !background;
+    if !judge.expect.lists {
+        judge.start(changed || background);
+    }
+    Ok(Some(id))
+}
+
+/// Counts the system calls of one call of ours. With a limit: no longer than that, in virtual time.
+fn counted<R>(stage: &Shared, limit: Option<Duration>, call: impl FnOnce() -> R) -> Verdict<R> {
+    stage.borrow_mut().within = 0;
+    let start = with_kernel(|kernel| kernel.now());
+    let result = call();
+    let took = with_kernel(|kernel| kernel.now()) - start;
+    let mut stage = stage.borrow_mut();
+    stage.most = stage.most.max(stage.within);
+    let slack = with_kernel(|kernel| kernel.limits().call_cost) * 16;
+    // Some steps are bounded in calls, not in time: that is as good where a call is quick.
+    if limit.is_some_and(|limit| took > limit + slack) && stage.within > BOUNDED {
+        return Err(fault("works-too-long", format!("{took:?}, {} system calls", stage.within)));
+    }
+    Ok(result)
+}
+
+pub fn told(event: &Event<'_>) -> Told {
+    let text = |text: Option<asyncinotify::Text<'_>>| text.map(|text| text.to_bytes().to_vec());
+    Told {
+        watch: event.watch.map_or(0, WatchId::as_raw),
+        wd: event.wd,
+        mask: event.mask.bits(),
+        cookie: event.cookie,
+        flags: event.flags.bits(),
+        error: event.error,
+        name: text(event.name),
+        path: text(event.path),
+        moved_from: text(event.moved_from),
+    }
+}
+
+/// What the pollable fd would say.
+pub fn is_quiet(instance: &Instance) -> bool {
+    !instance.has_work() && with_kernel(|kernel| kernel.queued()) == 0
+}
+
+/// Takes events until there are none.
+pub fn drain(instance: &mut Instance, stage: &Shared, batch: usize) -> Verdict {
+    let (mut idle, mut all) = (0, 0);
+    while !is_quiet(instance) {
+        let took = take(instance, stage, batch)?;
+        all += took;
+        if all > ENDLESS {
+            return Err(fault("never-rests", format!("{ENDLESS} events while nobody does anything")));
+        }
+        idle = if took > 0 { 0 } else { idle + 1 };
+        if idle > PATIENCE {
+            return Err(fault("never-rests", format!("{PATIENCE} calls took nothing")));
+        }
+    }
+    Ok(())
+}
+
+/// One call that takes events.
+pub fn take(instance: &mut Instance, stage: &Shared, batch: usize) -> Verdict<usize> {
+    let mut verdict = Ok(());
+    let took = counted(stage, Some(LONGEST), || {
+        instance.get_events(batch, &mut |event| {
+            if verdict.is_ok() {
+                verdict = hear(stage, &told(event));
+            }
+        })
+    })?;
+    verdict?;
+    if matches!(&took, Err(error) if error.errno == libc::ENOMEM) && stage.borrow().judges.iter().any(|judge| judge.excused) {
+        // Nothing is lost, and it may be tried again.
+        return Ok(0);
+    }
+    took.map_err(|error| fault("get-events", error))
+}
+
+fn hear(stage: &Shared, event: &Told) -> Verdict {
+    let mut stage = stage.borrow_mut();
+    stage.catch_up();
+    if stage.trace.is_some() {
+        // IDs are never used twice: their place tells more, and is the same when it is played again.
+        let place = stage.judges.iter().position(|judge| event.watch != 0 && judge.watch == event.watch);
+        let watch = place.map_or(0, |at| at as u64 + 1);
+        let event = Told { watch, ..event.clone() };
+        stage.note(|| format!("=> {event}"));
+    }
+    if event.has(IN_Q_OVERFLOW) {
+        if (event.watch, event.wd, &event.path, event.flags) != (0, -1, &None, 0) {
+            return Err(fault("not-an-overflow", event));
+        }
+        stage.overflows += 1;
+        stage.judges.iter_mut().for_each(Judge::overflow);
+        stage.plains.iter_mut().for_each(Plain::overflow);
+        return Ok(());
+    }
+    // The call that adds the first tree has not returned while it tells nothing.
+    if let Some(plain) = stage.plains.iter_mut().find(|plain| event.watch != 0 && plain.watch == event.watch) {
+        return plain.take(event);
+    }
+    match stage.judges.iter_mut().find(|judge| event.watch != 0 && judge.watch == event.watch) {
+        Some(judge) => judge.take(event),
+        None => Err(fault("an-event-of-no-watch", event)),
+    }
+}
+
+/// Everything that must be so when the library is at rest.
+pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
+    let mut stage = stage.borrow_mut();
+    stage.catch_up();
+    let mut real = Vec::new();
+    for judge in stage.judges.iter_mut().filter(|judge| judge.watch != 0 && !judge.removed) {
+        let directories = match judge.replica.ended {
+            true => Vec::new(),
+            false => instance
+                .directories(WatchId::from_raw(judge.watch))
+                .map_err(|error| fault("directories", error))?,
+        };
+        let directories: Vec<Vec<u8>> = directories.into_iter().map(|path| path.into_bytes()).collect();
+        judge.at_rest(&directories)?;
+        real.extend(judge.real(&directories));
+    }
+    let disk = stage.disk.clone();
+    let swaps = stage.judges.iter().any(|judge| judge.expect.swaps);
+    for plain in &mut stage.plains {
+        real.extend(plain.at_rest(&disk, swaps)?);
+    }
+    real.sort();
+    real.dedup();
+    let mut held: Vec<Vec<u8>> = with_kernel(|kernel| kernel.watches()).into_iter().map(|watch| watch.2).collect();
+    held.sort();
+    if real != held {
+        let show = |paths: &[Vec<u8>]| paths.iter().map(|path| path.escape_ascii().to_string()).collect::<Vec<_>>();
+        let kind = if held.len() > real.len() { "a-watch-of-nobody" } else { "no-watch-in-the-kernel" };
+        return Err(fault(kind, format!("watched {:?}, kernel {:?}", show(&real), show(&held))));
+    }
+    let open = with_kernel(|kernel| kernel.open_descriptors());
+    if open > OPEN {
+        return Err(fault("a-descriptor-left-open", open - OPEN));
+    }
+    Ok(())
+}
+
+/// After the last watch was removed.
+pub fn nothing_left(stage: &Shared) -> Verdict {
+    let stage = stage.borrow();
+    if stage.judges.iter().any(|judge| judge.watch != 0 && !judge.replica.ended) {
+        return Err(fault("no-ignored", "after rm_watch"));
+    }
+    let (watches, open) = with_kernel(|kernel| (kernel.watches(), kernel.open_descriptors()));
+    if !watches.is_empty() || open > OPEN {
+        return Err(fault("left-behind", format!("{watches:?}, {open} descriptors")));
+    }
+    Ok(())
+}
+
+/// Whether the model and the simulated kernel agree on what is there.
+pub fn compare_disks(disk: &Disk) -> Verdict {
+    let kernel = with_kernel(|kernel| kernel.tree(b"/"));
+    let model: Vec<&Vec<u8>> = disk.nodes.keys().collect();
+    let simulated: Vec<&Vec<u8>> = kernel.keys().collect();
+    if model != simulated {
+        return Err(fault("model-and-kernel-differ", format!("{model:?} {simulated:?}")));
+    }
+    Ok(())
+}
