@@ -1,8 +1,9 @@
 //! Generates the C header into OUT_DIR, and names the shared object.
 //!
-//! The header reads from top to bottom like a manual: one section for each file of src/capi, opened by that file's `//!`
-//! comment, and in it constants, types, functions as cbindgen writes them. Nothing is written to the source tree; a test
-//! compares include/asyncinotify.h with what comes out here.
+//! The header reads from top to bottom like a manual: each file of src/capi that is named below makes a section, opened by
+//! that file's `//!` comment, and in it stand constants, types, functions as cbindgen writes them. The constants and the
+//! functions are those of the file itself, the types those of the file of the same name in src/capi/types. Nothing is
+//! written to the source tree; a test compares include/asyncinotify.h with what comes out here.
 
 use std::env;
 use std::fmt::Write as _;
@@ -43,7 +44,8 @@ fn header(root: &Path) -> String {
         if name == SECTIONS[0] {
             text.push_str(&version());
         }
-        text.push_str(&section(root, &path, &source));
+        let types = capi.join("types").join(name).with_extension("rs");
+        text.push_str(&section(root, &[types, path], &source));
     }
     text.push_str(
         "\n#ifdef __cplusplus\n} /* extern \"C\" */\n#endif\n\n#endif /* ASYNCINOTIFY_H */\n",
@@ -68,15 +70,19 @@ fn version() -> String {
     )
 }
 
-/// Constants, types and functions of one file.
-fn section(root: &Path, path: &Path, source: &str) -> String {
+/// Constants, types and functions of one section; `source` is the text that declares the constants.
+fn section(root: &Path, files: &[PathBuf], source: &str) -> String {
     let config =
         cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is valid");
-    let bindings = cbindgen::Builder::new()
+    let bindings = files
+        .iter()
+        .filter(|file| file.exists())
+        .fold(cbindgen::Builder::new(), |builder, file| {
+            builder.with_src(file)
+        })
         .with_config(config)
-        .with_src(path)
         .generate()
-        .unwrap_or_else(|error| panic!("cbindgen can't read {}: {error}", path.display()));
+        .unwrap_or_else(|error| panic!("cbindgen can't read {files:?}: {error}"));
     let mut generated = Vec::new();
     bindings.write(&mut generated);
     let generated = String::from_utf8(generated).expect("cbindgen writes UTF-8");

@@ -234,6 +234,46 @@ TEST(the_filter_may_call_the_library)
     finish(in);
 }
 
+struct taking_filter {
+    int asked, taken;
+};
+
+static int take_in_filter(asyncinotify *in, const char *path, size_t path_len, void *userdata)
+{
+    struct taking_filter *filter = userdata;
+    asyncinotify_event event;
+    (void)path;
+    (void)path_len;
+    filter->asked++;
+    for (int round = 0; round < 5; round++) {
+        make_entry(text("d/taken-by-the-filter-%d", round));
+        while (asyncinotify_get(in, &event) == 1) filter->taken++;
+    }
+    return 1;
+}
+
+TEST(the_filter_may_take_events_while_get_events_gathers_and_no_string_that_it_has_gathered_goes)
+{
+    enum { FILES = 40, ROOM = 64 };
+    asyncinotify *in = open_instance();
+    struct taking_filter filter = {0};
+    asyncinotify_event events[ROOM];
+    intptr_t count;
+    make_dir("t");
+    make_dir("d");
+    watch(in, "d", IN_CREATE);
+    tree_options(in, "t", IN_CREATE, 0, 0, take_in_filter, &filter);
+    OK(asyncinotify_set_cache_size(in, 1)); /* several reads for one call */
+    for (int file = 0; file < FILES; file++) make_entry(text("t/%d", file));
+    make_dir("t/new");
+    count = OK(asyncinotify_get_events(in, events, ROOM));
+    CHECK_INT(filter.asked, 1);
+    CHECK(filter.taken >= 5);
+    CHECK(count > FILES - 10); /* the filter may have taken those of the last read */
+    for (int file = 0; file < FILES - 10; file++) CHECK_STR(events[file].path, text("t/%d", file));
+    finish(in);
+}
+
 static int close_in_filter(asyncinotify *in, const char *path, size_t path_len, void *userdata)
 {
     (void)path;

@@ -165,8 +165,10 @@ lines drain(ain::inotify &inotify)
 {
     lines all;
     std::error_code error;
-    for (auto &event : inotify.events(error))
-        all.push_back(text(event));
+    do {
+        for (auto &event : inotify.events(error))
+            all.push_back(text(event));
+    } while (!error && readable(inotify)); // a slice of a scan may end without an event
     if (error)
         fail(__FILE__, __LINE__, error.message());
     return all;

@@ -7,7 +7,8 @@ prefix=$(cd "$1" && pwd)
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=$(mktemp -d "${TMPDIR:-/tmp}/asyncinotify-cpp-examples-XXXXXX")
 trap 'rm -rf "$bin"' EXIT
-sanitizers='-fsanitize=address,undefined -fno-sanitize-recover=undefined'
+# shellcheck source=cpp-tests/sanitizers.sh
+. "$here/../cpp-tests/sanitizers.sh"
 passed=0 failed=0 skipped=0 pid=
 export LC_ALL=C QT_QPA_PLATFORM=offscreen
 
@@ -175,7 +176,10 @@ asio_has_coroutines() {
 }
 
 for compiler in g++ clang++; do
-	command -v "$compiler" >/dev/null || continue # the tests have said so
+	# The tests have said so.
+	if ! command -v "$compiler" >/dev/null || lacks_sanitizers "$compiler"; then
+		continue
+	fi
 	programs=(watch callbacks)
 	if ! has_asio "$compiler"; then
 		missing "asio [$compiler]" libasio-dev

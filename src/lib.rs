@@ -7,43 +7,28 @@
 //! of it, and what it means for the trees) → `batch` (records with paths) → `turn` (taking them) → the C skin. `scan`
 //! feeds what was in a directory before its watch into the same line.
 
-mod anchor;
-mod backlog;
-mod batch;
+mod engine;
 mod error;
-mod exchange;
-mod follow;
-mod found;
-mod identify;
 #[cfg(not(simulation))]
-mod inotify;
-mod limbo;
-mod listing;
+mod instance;
 mod mask;
-mod moves;
-mod places;
 mod scan;
-mod shortcut;
 #[cfg(simulation)]
 pub mod simulation;
 mod slab;
-mod state;
+mod stream;
 mod sys;
 mod tree;
-#[cfg(not(simulation))]
-mod turn;
-mod watch;
 mod watch_id;
+mod watches;
 
 #[cfg(not(simulation))]
 pub mod capi;
 
-pub use batch::{Event, Text};
 pub use error::{Error, Result};
 #[cfg(not(simulation))]
-pub use inotify::{Inotify, SyncTimeout};
+pub use instance::{Deadline, Inotify, SyncTimeout, Turn};
 pub use mask::{EventFlags, InitFlags, Mask, RecursiveFlags};
+pub use stream::{Event, Text};
 pub use tree::{Filter, RecursiveOptions};
-#[cfg(not(simulation))]
-pub use turn::{Deadline, Turn};
 pub use watch_id::WatchId;

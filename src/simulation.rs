@@ -1,9 +1,10 @@
 //! An instance on the simulated kernel of this thread: the core alone, without the pollable fd and the locks around it.
 
-use crate::batch::{Batch, Event};
+use crate::engine::{Engine, Filled};
 use crate::error::Result;
 use crate::mask::{InitFlags, Mask};
-use crate::state::{Filled, Pace, State};
+use crate::scan::Pace;
+use crate::stream::{Batch, Event};
 use crate::sys::inotify::InotifyFd;
 use crate::tree::RecursiveOptions;
 use crate::watch_id::WatchId;
@@ -16,7 +17,7 @@ pub use crate::sys::sim::*;
 const CACHE_SIZE: usize = 240;
 
 pub struct Instance {
-    state: State,
+    engine: Engine,
     batch: Batch,
     next: usize,
 }
@@ -31,14 +32,14 @@ impl Instance {
             cache_size
         };
         Ok(Instance {
-            state: State::new(Arc::new(inotify), size),
+            engine: Engine::new(Arc::new(inotify), size),
             batch: Batch::default(),
             next: 0,
         })
     }
 
     pub fn add_watch(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
-        self.state.add_watch(path, mask)
+        self.engine.add_watch(path, mask)
     }
 
     pub fn add_recursive(
@@ -48,17 +49,17 @@ impl Instance {
         options: RecursiveOptions,
     ) -> Result<WatchId> {
         let background = options.flags.contains(crate::RecursiveFlags::BACKGROUND);
-        let id = self.state.add_tree(path, mask, options)?;
-        while !background && let Some(index) = self.state.tree_index(id) {
-            match self.state.fill(&Pace::until_set_up(index)) {
-                Ok(Filled::Ask(question)) => self.state.answer(question.ask()),
-                Ok(Filled::Done) if self.state.is_setting_up(index) => {}
+        let id = self.engine.add_tree(path, mask, options)?;
+        while !background && let Some(index) = self.engine.tree_index(id) {
+            match self.engine.fill(&Pace::until_set_up(index)) {
+                Ok(Filled::Ask(question)) => self.engine.answer(question.ask()),
+                Ok(Filled::Done) if self.engine.is_setting_up(index) => {}
                 Ok(Filled::Done) => {
-                    self.state.set_up(index)?;
+                    self.engine.end_set_up(index)?;
                     break;
                 }
                 Err(error) => {
-                    self.state.discard_tree(index);
+                    self.engine.discard_tree(index);
                     return Err(error);
                 }
             }
@@ -67,16 +68,16 @@ impl Instance {
     }
 
     pub fn rm_watch(&mut self, id: WatchId) -> Result<()> {
-        self.state.rm_watch(id)
+        self.engine.rm_watch(id)
     }
 
     pub fn watch_set_path(&mut self, id: WatchId, path: &CStr) -> Result<()> {
-        self.state.watch_set_path(id, path)
+        self.engine.watch_set_path(id, path)
     }
 
     /// The paths of the directories that a tree watches now.
     pub fn directories(&self, id: WatchId) -> Result<Vec<CString>> {
-        self.state.directories(id)
+        self.engine.directories(id)
     }
 
     /// As asyncinotify_get_events: at most `max` events that are there now; how many.
@@ -92,7 +93,7 @@ impl Instance {
             self.next += 1;
             taken += 1;
             if let Some(id) = ended {
-                self.state.retire(id);
+                self.engine.retire(id);
             }
         }
         Ok(taken)
@@ -102,17 +103,17 @@ impl Instance {
         let pace = Pace::one_slice();
         self.batch.clear();
         self.next = 0;
-        while self.state.out.is_empty()
-            && let Filled::Ask(question) = self.state.fill(&pace)?
+        while !self.engine.has_events()
+            && let Filled::Ask(question) = self.engine.fill(&pace)?
         {
-            self.state.answer(question.ask());
+            self.engine.answer(question.ask());
         }
-        self.state.swap_out(&mut self.batch);
+        self.engine.swap_out(&mut self.batch);
         Ok(!self.batch.is_empty())
     }
 
     /// What the pollable fd would say, but for what the kernel has queued.
     pub fn has_work(&self) -> bool {
-        self.next < self.batch.len() || self.state.has_work()
+        self.next < self.batch.len() || self.engine.has_work()
     }
 }

@@ -1,4 +1,4 @@
-//! What C has attached to the watches of one handle: userdata with its destroy function, and callback.
+//! C attaches userdata, with a destroy function, and a callback to the watches of a handle; both are kept here.
 //!
 //! No lock is held while a destroy function or a callback runs, so both may call anything on the handle.
 
@@ -9,39 +9,17 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::Result;
-use super::error::Failure;
-use super::event::asyncinotify_callback;
-use super::watch::asyncinotify_destroy;
+use super::destroy::Destroy;
+use super::failure::{Failure, Result};
+use super::types::event::asyncinotify_callback;
+use super::types::watch::asyncinotify_destroy;
 use crate::WatchId;
 
-/// Userdata whose time has come: its destroy function runs, once, when this is dropped. Never drop one under a lock.
-pub(crate) struct Destroy {
-    destroy: unsafe extern "C" fn(*mut c_void),
-    userdata: *mut c_void,
-}
-
-impl Destroy {
-    pub(crate) fn new(destroy: asyncinotify_destroy, userdata: *mut c_void) -> Option<Destroy> {
-        destroy.map(|destroy| Destroy { destroy, userdata })
-    }
-}
-
-impl Drop for Destroy {
-    fn drop(&mut self) {
-        // SAFETY: the C program gave this function for this pointer, to be called once, from any thread.
-        unsafe { (self.destroy)(self.userdata) }
-    }
-}
-
-// SAFETY: the header says that destroy functions run on whichever thread ends the watch.
-unsafe impl Send for Destroy {}
-
-/// What an event needs of its watch; plain pointers, owned by the table.
+/// An event needs this of its watch. These are plain pointers, and the table owns what they point to.
 #[derive(Clone, Copy)]
 pub(crate) struct Attached {
-    pub(crate) userdata: *mut c_void,
-    pub(crate) callback: asyncinotify_callback,
+    userdata: *mut c_void,
+    callback: asyncinotify_callback,
 }
 
 impl Attached {
@@ -49,6 +27,16 @@ impl Attached {
         userdata: ptr::null_mut(),
         callback: None,
     };
+
+    #[inline]
+    pub(crate) fn userdata(&self) -> *mut c_void {
+        self.userdata
+    }
+
+    #[inline]
+    pub(crate) fn callback(&self) -> asyncinotify_callback {
+        self.callback
+    }
 }
 
 struct Entry {
@@ -56,11 +44,11 @@ struct Entry {
     destroy: Option<Destroy>,
 }
 
-// SAFETY: userdata is the C program's, only handed back to it; the header says that threads may share a handle.
+// SAFETY: the userdata is the C program's and only handed back to it; the header says that threads may share a handle.
 unsafe impl Send for Entry {}
 
-/// The watch of the last look-up. Written by the thread whose turn it is to take events, so plain relaxed accesses do;
-/// atomics only because the compiler can't know that.
+/// The last look-up, with what it has found. Only the thread whose turn it is to take events writes and reads this, so
+/// relaxed accesses do; the fields are atomics because the compiler can't know that.
 struct LastLookup {
     watch: AtomicU64,
     version: AtomicU64,
@@ -71,20 +59,20 @@ struct LastLookup {
 #[derive(Default)]
 struct Inner {
     entries: HashMap<u64, Entry, BuildHasherDefault<IdHasher>>,
-    /// Rounds of delivery under way: while there is one, a callback may be running.
+    /// So many rounds of delivery are under way. While there is one, a callback may be running.
     delivering: usize,
     closed: bool,
-    /// Left by a close during a delivery; run when the delivery ends.
+    /// A delivery under way has postponed these; they run when it ends.
     deferred: Vec<Destroy>,
-    /// Ended by an event that get, sync_get or get_events returned; run by the next call that takes events.
+    /// An event that get, sync_get or get_events returned has ended these; the next call that takes events runs them.
     delivered: Vec<Destroy>,
 }
 
 pub(crate) struct Attachments {
     inner: Mutex<Inner>,
-    /// Number of entries: no look-up at all while it is 0.
+    /// This is the number of entries. While it is 0, an event needs no look-up at all.
     count: AtomicUsize,
-    /// Counts the changes; starts at 1 so that the empty `LastLookup` is never valid.
+    /// This counts the changes. It starts at 1, so that the empty `LastLookup` is never valid.
     version: AtomicU64,
     last: LastLookup,
     any_delivered: AtomicBool,
@@ -106,9 +94,9 @@ impl Attachments {
         }
     }
 
-    /// Attaches userdata if `alive` says that the watch lives, and returns what it replaces.
-    /// `alive` is asked under the lock: a watch that ends at this moment is either seen as ended here, or `end` comes
-    /// later and finds the entry.
+    /// Attaches userdata if `alive` says that the watch lives, and returns the userdata that it replaces.
+    /// `alive` is asked under the lock. If the watch ends at this moment, then either `alive` says so, or `end` comes later
+    /// and finds the entry.
     pub(crate) fn set_userdata(
         &self,
         watch: WatchId,
@@ -165,7 +153,7 @@ impl Attachments {
             .map_or(ptr::null_mut(), |entry| entry.attached.userdata)
     }
 
-    /// What is attached to the watch of an event. Only for the thread whose turn it is.
+    /// Returns what is attached to the watch of an event. Only the thread whose turn it is may call this.
     #[inline]
     pub(crate) fn of(&self, watch: WatchId) -> Attached {
         if self.count.load(Ordering::Acquire) == 0 {
@@ -179,7 +167,7 @@ impl Attachments {
             let callback = last.callback.load(Ordering::Relaxed);
             return Attached {
                 userdata: last.userdata.load(Ordering::Relaxed),
-                // SAFETY: stored by `look_up` from a value of this very type; None and null are the same bits.
+                // SAFETY: `look_up` stored a value of this very type; None and null are the same bits.
                 callback: unsafe {
                     std::mem::transmute::<*mut (), asyncinotify_callback>(callback)
                 },
@@ -207,7 +195,7 @@ impl Attachments {
         attached
     }
 
-    /// The watch has ended with the event just taken: takes its entry out.
+    /// Takes out the entry of a watch that has ended with the event just taken.
     pub(crate) fn end(&self, watch: WatchId) -> (Attached, Option<Destroy>) {
         let mut inner = self.lock();
         let entry = inner.entries.remove(&watch.as_raw());
@@ -217,7 +205,7 @@ impl Attachments {
         })
     }
 
-    /// The event that ended a watch is being returned: its userdata lives until the next call that takes events.
+    /// Keeps the userdata of a watch whose last event is being returned, until the next call that takes events.
     pub(crate) fn keep_until_next_take(&self, destroy: Destroy) {
         let mut inner = self.lock();
         if !inner.closed {
@@ -231,7 +219,7 @@ impl Attachments {
         }
     }
 
-    /// Runs what `keep_until_next_take` kept. Only for the thread whose turn it is.
+    /// Destroys what `keep_until_next_take` has kept. Only the thread whose turn it is may call this.
     #[inline]
     pub(crate) fn run_delivered(&self) {
         if self.any_delivered.load(Ordering::Acquire) {
@@ -242,7 +230,7 @@ impl Attachments {
     #[cold]
     fn run_delivered_now(&self) {
         let mut inner = self.lock();
-        // Inside a callback, which may be using the very same userdata: later.
+        // A callback that is running may be using the very same userdata: this is then done by a later call.
         if inner.delivering == 0 {
             let delivered = std::mem::take(&mut inner.delivered);
             self.any_delivered.store(false, Ordering::Relaxed);
@@ -251,13 +239,13 @@ impl Attachments {
         }
     }
 
-    /// A round of delivery: from here on callbacks may be running.
+    /// Begins a round of delivery: from here on callbacks may be running.
     pub(crate) fn begin_delivery(&self) -> Delivery<'_> {
         self.lock().delivering += 1;
         Delivery(self)
     }
 
-    /// The handle was closed: everything is destroyed, now, or when the callback that is running has returned.
+    /// Destroys everything, for the handle was closed: now, or when the callback that is running has returned.
     pub(crate) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
@@ -283,11 +271,12 @@ impl Attachments {
     }
 }
 
-/// Ends its round of delivery when dropped, and runs what a close left behind for it.
+/// A round of delivery ends when this is dropped; the destroy functions that were postponed for it run then.
 pub(crate) struct Delivery<'a>(&'a Attachments);
 
 impl Delivery<'_> {
-    /// The callback for the event that ended a watch has returned. In a callback's own delivery it waits for that one.
+    /// Destroys userdata after the callback for its last event has returned. If this delivery runs inside another callback,
+    /// the userdata is destroyed when that one has returned.
     pub(crate) fn finish(&self, destroy: Destroy) {
         let mut inner = self.0.lock();
         if inner.delivering > 1 {
@@ -314,38 +303,6 @@ impl Drop for Delivery<'_> {
     }
 }
 
-/// Userdata of filters whose tree has ended. The core drops a filter wherever it is then; the destroy function runs when
-/// the call that was under way is about to leave, and no lock is held.
-#[derive(Default)]
-pub(crate) struct Retired {
-    any: AtomicBool,
-    list: Mutex<Vec<Destroy>>,
-}
-
-impl Retired {
-    pub(crate) fn push(&self, destroy: Destroy) {
-        self.list
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(destroy);
-        self.any.store(true, Ordering::Release);
-    }
-
-    #[inline]
-    pub(crate) fn run(&self) {
-        if self.any.load(Ordering::Relaxed) {
-            self.run_now();
-        }
-    }
-
-    #[cold]
-    fn run_now(&self) {
-        self.any.store(false, Ordering::Relaxed);
-        let list = std::mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner));
-        drop(list);
-    }
-}
-
 /// IDs count up, so one multiplication spreads them well enough.
 #[derive(Default)]
 struct IdHasher(u64);
@@ -362,7 +319,8 @@ impl Hasher for IdHasher {
     }
 
     fn write_u64(&mut self, id: u64) {
-        // The high half back into the low one: the hash map picks its bucket by the low bits and its tag by the high.
+        // The high half goes into the low one as well: the hash map picks its bucket by the low bits and its tag by the
+        // high ones.
         let product = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.0 = product ^ (product >> 32);
     }
@@ -382,7 +340,7 @@ mod tests {
     }
 
     fn fresh() -> Attachments {
-        DESTROYED.set(0); // tests may share a thread
+        DESTROYED.set(0); // Tests may share a thread.
         Attachments::new()
     }
 
@@ -433,8 +391,8 @@ mod tests {
     #[test]
     fn callbacks_come_and_go_without_touching_userdata() {
         unsafe extern "C" fn callback(
-            _: *mut super::super::inotify::asyncinotify,
-            _: *const super::super::event::asyncinotify_event,
+            _: *mut crate::capi::types::inotify::asyncinotify,
+            _: *const crate::capi::types::event::asyncinotify_event,
             _: *mut c_void,
         ) -> i32 {
             0
@@ -470,14 +428,14 @@ mod tests {
         }
         let end = |watch| attachments.end(WatchId::from_raw(watch)).1.unwrap();
         let outer = attachments.begin_delivery();
-        // As if the callback took events itself, by get and by dispatch.
+        // A callback may take events itself, by get and by dispatch.
         attachments.keep_until_next_take(end(1));
         attachments.run_delivered();
         let inner = attachments.begin_delivery();
         inner.finish(end(2));
         drop(inner);
         assert_eq!(DESTROYED.get(), 0);
-        // And closed the handle.
+        // It may close the handle as well.
         attachments.close();
         assert_eq!(DESTROYED.get(), 0);
         drop(outer);

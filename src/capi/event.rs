@@ -8,21 +8,20 @@
 //! event. An event's userdata lives as long as its watch; that of an event which ended its watch until the next call that
 //! takes events, in a callback until that has returned.
 
-use std::ffi::{c_char, c_int, c_void};
-use std::mem::MaybeUninit;
-use std::ptr;
-use std::sync::atomic::Ordering;
+use std::ffi::{c_int, c_void};
 
 use libc::size_t;
 
-use super::Result;
-use super::attachments::{Attached, Destroy};
-use super::error::Failure;
-use super::inotify::{Call, asyncinotify, on_handle};
+use super::consumer::{self, General};
+use super::dup;
+use super::failure::Failure;
+use super::instance::on_handle;
 use super::panic::boundary;
 use super::pointer::{array, input, output};
-use super::watch::asyncinotify_watch;
-use crate::{Deadline, Event, SyncTimeout, Text, Turn, WatchId};
+pub use super::types::event::{asyncinotify_callback, asyncinotify_event};
+use super::types::inotify::asyncinotify;
+use super::types::watch::asyncinotify_watch;
+use crate::WatchId;
 
 /// In `flags`: not from the kernel. A scan has found this, and it is reported as its appearing would have been.
 pub const ASYNCINOTIFY_EVENT_SYNTHETIC: u32 = 0x1;
@@ -32,296 +31,6 @@ pub const ASYNCINOTIFY_EVENT_SYNC_BEGIN: u32 = 0x2;
 pub const ASYNCINOTIFY_EVENT_SYNC_END: u32 = 0x4;
 /// In `flags`: a directory can't be watched. `error` says why, `path` which; mask ISDIR, wd -1.
 pub const ASYNCINOTIFY_EVENT_ERROR: u32 = 0x8;
-
-/// An event. The library fills it; it may be copied as a struct, but see asyncinotify_event_dup() for what it points to.
-#[repr(C)]
-pub struct asyncinotify_event {
-    /// The watch, 0 if there is none: for Q_OVERFLOW, and for the IGNORED after a spent ONESHOT. Python: Event.watch
-    pub watch: asyncinotify_watch,
-    /// The kernel's watch descriptor, -1 if there is none.
-    pub wd: i32,
-    /// What has happened: one of the event bits, perhaps with ISDIR. Python: Event.mask
-    pub mask: u32,
-    /// The same number in both halves of a rename, otherwise 0. Python: Event.cookie
-    pub cookie: u32,
-    /// ASYNCINOTIFY_EVENT_* bits; 0 for an event as the kernel reported it.
-    pub flags: u32,
-    /// A positive errno with ASYNCINOTIFY_EVENT_ERROR, otherwise 0.
-    pub error: i32,
-    /// Always 0.
-    pub reserved0: u32,
-    /// The entry's name in the watched directory; NULL if the event is about the watch itself. Bytes, NUL-terminated, in no
-    /// particular encoding, as are the other strings. Python: Event.name
-    pub name: *const c_char,
-    /// Length of `name` in bytes, without its NUL.
-    pub name_len: size_t,
-    /// The full path as it was when the event happened, beginning with the path given when the watch was added; NULL if
-    /// there is no watch. Python: Event.path
-    pub path: *const c_char,
-    /// Length of `path` in bytes, without its NUL.
-    pub path_len: size_t,
-    /// With MOVED_TO: the full path that it came from, if this handle has seen the MOVED_FROM with the same cookie.
-    /// Otherwise NULL.
-    pub moved_from: *const c_char,
-    /// Length of `moved_from` in bytes, without its NUL.
-    pub moved_from_len: size_t,
-    /// What asyncinotify_watch_set_userdata() attached to the watch, or NULL.
-    pub userdata: *mut c_void,
-    /// Always 0.
-    pub reserved: [u64; 4],
-}
-
-/// Gets an event, by asyncinotify_dispatch() or asyncinotify_run().
-///
-/// @param self      the handle; it may be used, and closed
-/// @param event     lives until the callback returns; its strings until then or until events are taken in the callback
-/// @param userdata  the watch's for a watch's own callback, otherwise what was given to dispatch or run
-///
-/// @return 0 to go on; anything else stops the call after this event. Prefer positive numbers: asyncinotify_run() returns
-///   it as it is
-pub type asyncinotify_callback = Option<
-    unsafe extern "C" fn(
-        self_: *mut asyncinotify,
-        event: *const asyncinotify_event,
-        userdata: *mut c_void,
-    ) -> c_int,
->;
-
-/// This thread's turn to take events from a handle.
-struct Consumer<'a> {
-    call: &'a Call,
-    turn: Turn<'a>,
-    /// What the watch of the event taken last has.
-    attached: Attached,
-    /// That event ended its watch.
-    ended: Option<Destroy>,
-}
-
-/// While it lives, events of several reads are gathered for one call, and none of their strings may go.
-struct Gathering<'a>(&'a Call);
-
-impl<'a> Gathering<'a> {
-    fn begin(call: &'a Call) -> Self {
-        // Only the thread whose turn it is changes it.
-        call.gathering.fetch_add(1, Ordering::Relaxed);
-        Gathering(call)
-    }
-}
-
-impl Drop for Gathering<'_> {
-    fn drop(&mut self) {
-        self.0.gathering.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// How a round of callbacks ended.
-enum End {
-    Empty,
-    Enough,
-    /// A callback returned this.
-    Stopped(c_int),
-    Woken,
-    Closed,
-}
-
-impl<'a> Consumer<'a> {
-    /// Constructed where it is used and never moved, which would cost more than all the rest.
-    #[inline(always)]
-    fn new(call: &'a Call, turn: Turn<'a>) -> Self {
-        Consumer {
-            call,
-            turn,
-            attached: Attached::NOTHING,
-            ended: None,
-        }
-    }
-
-    /// Begins a call: what earlier events ended is destroyed, the strings of earlier events are recycled.
-    #[inline(always)]
-    fn begin(&mut self) {
-        self.call.attachments.run_delivered();
-        self.recycle();
-    }
-
-    /// The same for a call that never waits: a wake is done with.
-    #[inline(always)]
-    fn begin_without_waiting(&mut self) {
-        self.begin();
-        self.turn.clear_wake();
-    }
-
-    /// Ends the life of the strings of earlier events; not inside a filter that is asked while events are gathered.
-    #[inline(always)]
-    fn recycle(&mut self) {
-        if self.call.gathering.load(Ordering::Relaxed) == 0 {
-            self.turn.recycle();
-        }
-    }
-
-    /// Before leaving with events untaken: the pollable fd says so, with a new edge. Should it fail, what could not be
-    /// read still makes the fd readable, and the next call meets the error; this one has something better to return.
-    fn stop_early(&mut self) {
-        let _ = self.turn.stop_early();
-    }
-
-    /// Takes the next event into `out`; false if there is none.
-    #[inline(always)]
-    fn take(&mut self, out: *mut asyncinotify_event) -> Result<bool> {
-        let Some((watch, last)) = self.turn.take(|event| {
-            // SAFETY: `out` is a place for one event, by the check of whoever calls this.
-            unsafe { out.write(to_c(event)) };
-            (event.watch, event.last)
-        })?
-        else {
-            return Ok(false);
-        };
-        match watch {
-            Some(watch) if last => self.end(watch),
-            Some(watch) => self.attached = self.call.attachments.of(watch),
-            None => self.attached = Attached::NOTHING,
-        }
-        // SAFETY: written in full just now.
-        unsafe { (*out).userdata = self.attached.userdata };
-        // A close in another thread has perhaps taken the userdata away before it was looked up: then there is no event.
-        match self.call.is_open() {
-            true => Ok(true),
-            false => Err(self.abandon()),
-        }
-    }
-
-    #[cold]
-    fn end(&mut self, watch: WatchId) {
-        (self.attached, self.ended) = self.call.attachments.end(watch);
-    }
-
-    #[cold]
-    fn abandon(&mut self) -> Failure {
-        self.keep_ended();
-        Failure::cancelled()
-    }
-
-    /// As `take`, for an event that is returned to C: how many there were.
-    #[inline(always)]
-    fn take_one(&mut self, out: *mut asyncinotify_event) -> Result<c_int> {
-        let taken = self.take(out)?;
-        if self.ended.is_some() {
-            self.keep_ended();
-        }
-        Ok(taken.into())
-    }
-
-    /// What the event has ended lives until the next call that takes events.
-    #[cold]
-    fn keep_ended(&mut self) {
-        if let Some(ended) = self.ended.take() {
-            self.call.attachments.keep_until_next_take(ended);
-        }
-    }
-
-    /// Calls back for what is there now, at most `max` events. Returns how many were delivered, and why no more.
-    fn deliver(
-        &mut self,
-        max: usize,
-        wakes: bool,
-        callback: asyncinotify_callback,
-        userdata: *mut c_void,
-    ) -> (usize, Result<End>) {
-        let delivery = self.call.attachments.begin_delivery();
-        let mut count = 0;
-        let end = loop {
-            if count == max {
-                break Ok(End::Enough);
-            }
-            if wakes && self.turn.clear_wake() {
-                break Ok(End::Woken);
-            }
-            self.recycle();
-            let mut event = MaybeUninit::uninit();
-            match self.take(event.as_mut_ptr()) {
-                Ok(true) => count += 1,
-                Ok(false) => break Ok(End::Empty),
-                Err(failure) => break Err(failure),
-            }
-            // A callback may look at the pollable fd.
-            self.turn.publish();
-            let stop = self.call_back(event.as_ptr(), callback, userdata);
-            if let Some(ended) = self.ended.take() {
-                delivery.finish(ended);
-            }
-            if !self.call.is_open() {
-                break Ok(End::Closed);
-            }
-            if stop != 0 {
-                break Ok(End::Stopped(stop));
-            }
-        };
-        (count, end)
-    }
-
-    /// A watch's own callback if it has one, else the general one, else nobody.
-    #[inline]
-    fn call_back(
-        &self,
-        event: *const asyncinotify_event,
-        callback: asyncinotify_callback,
-        userdata: *mut c_void,
-    ) -> c_int {
-        let (callback, userdata) = match self.attached.callback {
-            Some(own) => (Some(own), self.attached.userdata),
-            None => (callback, userdata),
-        };
-        callback.map_or(0, |callback| {
-            // SAFETY: the C program gave this function for this purpose; the event is filled and lives until it returns.
-            unsafe { callback(self.call.handle(), event, userdata) }
-        })
-    }
-
-    /// How long a wait may last that begins now; an error where it must not even begin.
-    fn deadline(&self) -> Result<Deadline> {
-        match self.call.inotify.sync_timeout() {
-            SyncTimeout::Disabled if !self.call.inotify.is_blocking() => Err(Failure::new(
-                libc::EAGAIN,
-                "no event now, and the instance is non-blocking with no sync_timeout set",
-            )),
-            timeout => Ok(Deadline::after(timeout)),
-        }
-    }
-}
-
-fn woken() -> Failure {
-    Failure::new(libc::EINTR, "interrupted by asyncinotify_wake()")
-}
-
-#[inline]
-fn to_c(event: &Event<'_>) -> asyncinotify_event {
-    let (path, path_len) = string(event.path);
-    let (name, name_len) = string(event.name);
-    let (moved_from, moved_from_len) = string(event.moved_from);
-    asyncinotify_event {
-        watch: event.watch.map_or(0, WatchId::as_raw),
-        wd: event.wd,
-        mask: event.mask.bits(),
-        cookie: event.cookie,
-        flags: event.flags.bits(),
-        error: event.error,
-        reserved0: 0,
-        name,
-        name_len,
-        path,
-        path_len,
-        moved_from,
-        moved_from_len,
-        userdata: ptr::null_mut(),
-        reserved: [0; 4],
-    }
-}
-
-#[inline]
-fn string(text: Option<Text<'_>>) -> (*const c_char, usize) {
-    text.map_or((ptr::null(), 0), |text| {
-        (text.as_ptr(), text.to_bytes().len())
-    })
-}
 
 /// Takes the next event that is there now.
 ///
@@ -345,9 +54,7 @@ pub unsafe extern "C" fn asyncinotify_get(
     on_handle("asyncinotify_get", self_, |call| {
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
-        let mut consumer = Consumer::new(call, call.inotify.turn()?);
-        consumer.begin_without_waiting();
-        consumer.take_one(out.place(0))
+        consumer::get(call, &out)
     })
 }
 
@@ -375,25 +82,7 @@ pub unsafe extern "C" fn asyncinotify_sync_get(
     on_handle("asyncinotify_sync_get", self_, |call| {
         // SAFETY: the header asks for a place for one event.
         let out = unsafe { output(out, "out") }?;
-        let mut consumer = Consumer::new(call, call.inotify.turn()?);
-        consumer.begin();
-        let mut deadline = None;
-        loop {
-            if consumer.turn.clear_wake() {
-                return Err(woken());
-            }
-            if consumer.take_one(out.place(0))? == 1 {
-                return Ok(1);
-            }
-            // Made when it is needed: an event that is there costs no look at the clock.
-            let deadline = match deadline {
-                Some(deadline) => deadline,
-                None => *deadline.insert(consumer.deadline()?),
-            };
-            if !consumer.turn.wait(deadline)? {
-                return Ok(0);
-            }
-        }
+        consumer::sync_get(call, &out)
     })
 }
 
@@ -425,19 +114,7 @@ pub unsafe extern "C" fn asyncinotify_get_events(
         }
         // SAFETY: the header asks for room for `max` events.
         let out = unsafe { array(out, max, "out") }?;
-        let mut consumer = Consumer::new(call, call.inotify.turn()?);
-        consumer.begin_without_waiting();
-        let _gathering = Gathering::begin(call);
-        for count in 0..max {
-            match consumer.take_one(out.place(count)) {
-                Ok(1) => {}
-                // What was taken already is not lost to an error; the next call meets it again.
-                Err(failure) if count == 0 || !call.is_open() => return Err(failure),
-                _ => return Ok(count as isize),
-            }
-        }
-        consumer.stop_early();
-        Ok(max as isize)
+        consumer::get_events(call, &out)
     })
 }
 
@@ -461,9 +138,7 @@ pub unsafe extern "C" fn asyncinotify_watch_set_callback(
     callback: asyncinotify_callback,
 ) -> c_int {
     on_handle("asyncinotify_watch_set_callback", self_, |call| {
-        let watch = WatchId::from_raw(watch);
-        let alive = || Ok(call.inotify.watch_is_active(watch).map(drop)?);
-        call.attachments.set_callback(watch, callback, alive)?;
+        call.set_callback(WatchId::from_raw(watch), callback)?;
         Ok(0)
     })
 }
@@ -495,18 +170,8 @@ pub unsafe extern "C" fn asyncinotify_dispatch(
     userdata: *mut c_void,
 ) -> isize {
     on_handle("asyncinotify_dispatch", self_, |call| {
-        let mut consumer = Consumer::new(call, call.inotify.turn()?);
-        consumer.begin_without_waiting();
         let max = if max == 0 { usize::MAX } else { max };
-        match consumer.deliver(max, false, callback, userdata) {
-            // What was delivered already is told; the next call meets the error again.
-            (0, Err(failure)) => Err(failure),
-            (count, Err(_) | Ok(End::Empty | End::Closed)) => Ok(count as isize),
-            (count, Ok(End::Enough | End::Stopped(_) | End::Woken)) => {
-                consumer.stop_early();
-                Ok(count as isize)
-            }
-        }
+        consumer::dispatch(call, max, General::new(callback, userdata))
     })
 }
 
@@ -534,35 +199,7 @@ pub unsafe extern "C" fn asyncinotify_run(
     userdata: *mut c_void,
 ) -> c_int {
     on_handle("asyncinotify_run", self_, |call| {
-        let mut consumer = Consumer::new(call, call.inotify.turn()?);
-        consumer.begin();
-        let mut deadline = None;
-        loop {
-            // Of watches whose last event a callback took itself.
-            call.attachments.run_delivered();
-            let (count, end) = consumer.deliver(usize::MAX, true, callback, userdata);
-            match end? {
-                End::Empty => {}
-                End::Closed => return Err(Failure::cancelled()),
-                End::Woken => {
-                    consumer.stop_early();
-                    return Err(woken());
-                }
-                End::Enough => {}
-                End::Stopped(value) => {
-                    consumer.stop_early();
-                    return Ok(value);
-                }
-            }
-            // The time begins anew with each event.
-            let until = match deadline {
-                Some(until) if count == 0 => until,
-                _ => *deadline.insert(consumer.deadline()?),
-            };
-            if !consumer.turn.wait(until)? {
-                return Ok(0);
-            }
-        }
+        consumer::run(call, General::new(callback, userdata))
     })
 }
 
@@ -586,8 +223,8 @@ pub unsafe extern "C" fn asyncinotify_event_dup(
     boundary("asyncinotify_event_dup", || {
         // SAFETY: the header asks for an event with valid strings, and for a place for one pointer.
         let (event, out) = unsafe { (input(event, "event")?, output(out, "out")?) };
-        // SAFETY: the same.
-        out.put_first(unsafe { copy(event) }?);
+        // SAFETY: the event's strings are valid, as the header asks.
+        out.put_first(unsafe { dup::copy(event) }?);
         Ok(0)
     })
 }
@@ -600,84 +237,16 @@ pub unsafe extern "C" fn asyncinotify_event_dup(
 /// Python: dropping the last reference to an Event
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_event_free(event: *mut asyncinotify_event) {
-    // SAFETY: NULL, or from the malloc in `copy` by the header's demand.
-    unsafe { libc::free(event.cast()) }
-}
-
-/// One block: the struct, path, moved_from, and the name if it is not the tail of the path.
-///
-/// # Safety
-/// The event's strings are valid for their lengths.
-unsafe fn copy(event: &asyncinotify_event) -> Result<*mut asyncinotify_event> {
-    let name_offset = (event.name.addr()).wrapping_sub(event.path.addr());
-    let name_in_path = !event.path.is_null()
-        && !event.name.is_null()
-        && name_offset.checked_add(event.name_len) == Some(event.path_len);
-    let own_name = if name_in_path {
-        ptr::null()
-    } else {
-        event.name
-    };
-
-    let room = |text: *const c_char, len: usize| {
-        if text.is_null() {
-            Some(0)
-        } else {
-            len.checked_add(1)
-        }
-    };
-    let size = room(event.path, event.path_len)
-        .and_then(|size| size.checked_add(room(event.moved_from, event.moved_from_len)?))
-        .and_then(|size| size.checked_add(room(own_name, event.name_len)?))
-        .and_then(|size| size.checked_add(size_of::<asyncinotify_event>()));
-    // SAFETY: malloc takes any size. It is used because the block is freed without its size being known.
-    let block: *mut asyncinotify_event = size
-        .map_or(ptr::null_mut(), |size| unsafe { libc::malloc(size) })
-        .cast();
-    if block.is_null() {
-        return Err(Failure::new(
-            libc::ENOMEM,
-            "no memory for a copy of the event",
-        ));
-    }
-    // SAFETY: the block has the struct's size, and malloc aligns for everything in it; strings go behind it.
-    let mut free = unsafe {
-        block.copy_from_nonoverlapping(event, 1);
-        block.add(1).cast::<c_char>()
-    };
-    let mut append = |text: *const c_char, len: usize| {
-        if text.is_null() {
-            return ptr::null();
-        }
-        let place = free;
-        // SAFETY: `size` has counted these len + 1 bytes; the source is valid for len by the caller's promise.
-        unsafe {
-            place.copy_from_nonoverlapping(text, len);
-            *place.add(len) = 0;
-            free = place.add(len + 1);
-        }
-        place.cast_const()
-    };
-    let path = append(event.path, event.path_len);
-    let moved_from = append(event.moved_from, event.moved_from_len);
-    let name = match name_in_path {
-        true => path.wrapping_add(name_offset),
-        false => append(event.name, event.name_len),
-    };
-    // SAFETY: the struct at the block's start was initialised above.
-    unsafe {
-        (*block).path = path;
-        (*block).moved_from = moved_from;
-        (*block).name = name;
-    }
-    Ok(block)
+    // SAFETY: the header asks for NULL or a copy that has not been freed.
+    unsafe { dup::free(event) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::EventFlags;
-    use std::ffi::CStr;
+    use std::mem::MaybeUninit;
+    use std::ptr;
 
     #[test]
     fn flags_are_the_cores() {
@@ -687,101 +256,15 @@ mod tests {
         assert_eq!(ASYNCINOTIFY_EVENT_ERROR, EventFlags::ERROR.bits());
     }
 
-    fn event(
-        path: Option<&CStr>,
-        name: Option<&CStr>,
-        moved_from: Option<&CStr>,
-    ) -> asyncinotify_event {
-        to_c(&Event {
-            watch: Some(WatchId::from_raw(7)),
-            wd: 3,
-            mask: crate::Mask::CREATE,
-            cookie: 9,
-            flags: EventFlags::SYNTHETIC,
-            error: 0,
-            path: path.map(Text::from),
-            name: name.map(Text::from),
-            moved_from: moved_from.map(Text::from),
-            last: false,
-        })
-    }
-
-    /// What a copy says, and whether its name lies in its path.
-    fn copied(event: &asyncinotify_event) -> ([Option<Vec<u8>>; 3], bool) {
-        let mut out = ptr::null_mut();
-        // SAFETY: the event's strings are static, `out` is a place for a pointer.
-        assert_eq!(unsafe { asyncinotify_event_dup(event, &mut out) }, 0);
-        // SAFETY: just filled by the call that succeeded.
-        let copy = unsafe { &*out };
-        assert_eq!(
-            (copy.watch, copy.wd, copy.mask, copy.cookie, copy.flags),
-            (7, 3, 0x100, 9, 1)
-        );
-        let texts = [
-            (copy.path, copy.path_len),
-            (copy.name, copy.name_len),
-            (copy.moved_from, copy.moved_from_len),
-        ];
-        let texts = texts.map(|(text, len)| {
-            // SAFETY: a string of the copy, NUL-terminated.
-            let text =
-                (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_bytes().to_vec());
-            assert_eq!(text.as_ref().map_or(0, Vec::len), len);
-            text
-        });
-        let inside = copy.path_len > 0
-            && (copy.path.addr()..copy.path.addr() + copy.path_len).contains(&copy.name.addr());
-        // SAFETY: from event_dup, freed once; and NULL.
-        unsafe {
-            asyncinotify_event_free(out);
-            asyncinotify_event_free(ptr::null_mut());
-        }
-        (texts, inside)
-    }
-
-    #[test]
-    fn a_copy_has_all_strings() {
-        let path = c"/tmp/a/name";
-        let name = Some(&path[7..]);
-        let some = |text: &str| Some(text.as_bytes().to_vec());
-        assert_eq!(
-            copied(&event(Some(path), name, None)),
-            ([some("/tmp/a/name"), some("name"), None], true)
-        );
-        assert_eq!(
-            copied(&event(Some(path), name, Some(c"old"))),
-            ([some("/tmp/a/name"), some("name"), some("old")], true)
-        );
-        assert_eq!(
-            copied(&event(Some(path), None, None)),
-            ([some("/tmp/a/name"), None, None], false)
-        );
-        assert_eq!(
-            copied(&event(None, Some(c"name"), None)),
-            ([None, some("name"), None], false)
-        );
-        assert_eq!(
-            copied(&event(Some(path), Some(c"name"), None)),
-            ([some("/tmp/a/name"), some("name"), None], false)
-        );
-        assert_eq!(
-            copied(&event(None, None, None)),
-            ([None, None, None], false)
-        );
-        assert_eq!(
-            copied(&event(Some(c""), Some(c""), None)),
-            ([some(""), some(""), None], false)
-        );
-    }
-
     #[test]
     fn a_copy_of_nothing_is_refused() {
         let mut out = ptr::null_mut();
-        // SAFETY: NULL is allowed and refused.
+        let event = MaybeUninit::zeroed();
+        // SAFETY: NULL is allowed and refused, and an event of zeros has no strings.
         unsafe {
             assert_eq!(asyncinotify_event_dup(ptr::null(), &mut out), -libc::EINVAL);
             assert_eq!(
-                asyncinotify_event_dup(&event(None, None, None), ptr::null_mut()),
+                asyncinotify_event_dup(event.as_ptr(), ptr::null_mut()),
                 -libc::EINVAL
             );
         }

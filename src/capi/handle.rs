@@ -1,18 +1,20 @@
-//! The handle table: what an `asyncinotify *` from C really is.
+//! The handle table says what an `asyncinotify *` from C really is.
 //!
-//! The pointer is a token, never dereferenced: a slot's index and the generation of its present occupant. Slots are never
-//! freed, so any value C can pass is safe to look up, and one that is not an open handle is simply not found.
+//! The pointer is a token that is never dereferenced: it holds the index of a slot and the generation of the slot's present
+//! occupant. Slots are never freed, so every value that C can pass is safe to look up, and a value that is not an open
+//! handle is simply not found.
 //!
-//! A call holds its handle for as long as it lasts: one atomic add to enter, one atomic sub to leave. `close` takes the
-//! handle away from new calls; the last call to leave then drops the instance, so a handle may be closed inside a callback.
+//! A call holds its handle for as long as it lasts: it enters by one atomic add and leaves by one atomic sub. `close` takes
+//! the handle away from new calls, and the last call to leave drops the instance. A callback may therefore close its handle.
 
 use std::cell::UnsafeCell;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-// Token, from the top: generation, index, 1. State, from the top: generation, OPEN, CLOSING, number of calls inside.
-// The generation's top bit is always set and the last bit is 1: no address of a user-space object looks like a token.
+// A token has, from its top bit down, the generation, the index and a 1. A slot's state has the generation, OPEN, CLOSING
+// and the number of calls inside. The generation's top bit is always set and the token's last bit is 1, so no address of an
+// object in user space looks like a token.
 const LOW_BITS: u32 = if usize::BITS >= 64 { 24 } else { 16 };
 const MAX_SLOTS: usize = 1 << (LOW_BITS - 1);
 const FIRST_GENERATION: usize = 1 << (usize::BITS - 1 - LOW_BITS);
@@ -26,7 +28,7 @@ const CALLS: usize = CLOSING - 1;
 const FIRST_CHUNK: usize = 64;
 const CHUNKS: usize = (MAX_SLOTS / FIRST_CHUNK).ilog2() as usize + 1;
 
-/// One place for one open instance; aligned so that two busy handles don't share a cache line.
+/// A slot is the place of one open instance. It is aligned so that two busy handles don't share a cache line.
 #[repr(align(64))]
 struct Slot<T> {
     state: AtomicUsize,
@@ -42,9 +44,9 @@ impl<T> Slot<T> {
     }
 }
 
-/// What `open` and `reclaim` share; the hot path never takes this lock.
+/// `open` and `reclaim` share this behind a lock, which the hot path never takes.
 struct Vacancies {
-    /// Slots ever used; those below are occupied, vacant or retired.
+    /// So many slots have ever been used; each of them is occupied, vacant or retired.
     used: usize,
     vacant: Vec<usize>,
 }
@@ -53,17 +55,17 @@ pub(crate) struct HandleTable<T> {
     first: [Slot<T>; FIRST_CHUNK],
     further: [AtomicPtr<Slot<T>>; CHUNKS],
     vacancies: Mutex<Vacancies>,
-    /// Set when a call that must not free memory was the last to leave a closed handle.
+    /// This is set when a call that must not free memory was the last to leave a closed handle.
     orphans: AtomicBool,
 }
 
 // SAFETY: a slot's value is written only while its slot is vacant and owned by `open` or `reclaim`, and is shared between
-// threads only as `&T` through `Entered`; the last one out drops it on its own thread.
+// threads only as `&T` through `Entered`; the last call to leave drops it on its own thread.
 unsafe impl<T: Send + Sync> Sync for HandleTable<T> {}
 
-/// A handle for the length of a call. While it lives the value is not dropped, though the handle may be closed.
-/// With `FREES` false it never frees memory, so that a signal handler may hold one: the rare one that is the last to leave
-/// a closed handle leaves the dropping to the next `open` or `close`.
+/// A call has entered a handle. While this lives the value is not dropped, though the handle may be closed.
+/// With `FREES` false this never frees memory, so that a signal handler may have one. If such a call happens to be the last
+/// to leave a closed handle, the next `open` or `close` drops the value.
 pub(crate) struct Entered<'a, T, const FREES: bool = true> {
     table: &'a HandleTable<T>,
     slot: &'a Slot<T>,
@@ -83,7 +85,7 @@ impl<T> HandleTable<T> {
         }
     }
 
-    /// Puts a value into a vacant slot; `None` when every slot is taken, and the value is dropped.
+    /// Puts a value into a vacant slot. When every slot is taken this drops the value and returns `None`.
     pub(crate) fn open(&self, value: T) -> Option<usize> {
         self.reap();
         let value = Box::new(value);
@@ -96,19 +98,20 @@ impl<T> HandleTable<T> {
         } else {
             last + 1
         };
-        // Added, not stored: a caller with a stale token may be passing through and has its own count in there.
+        // The state is added to and not stored, for a caller with a stale token may be passing through and have its own
+        // count in there.
         slot.state
             .fetch_add(((generation - last) << LOW_BITS) + OPEN, Ordering::Release);
         Some(generation << LOW_BITS | index << 1 | 1)
     }
 
-    /// Enters a call; `None` for anything that is not an open handle.
+    /// Enters a call; returns `None` for anything that is not an open handle.
     #[inline]
     pub(crate) fn enter(&self, token: usize) -> Option<Entered<'_, T>> {
         self.enter_as(token)
     }
 
-    /// The same for a call that has to be async-signal-safe.
+    /// Does the same for a call that has to be async-signal-safe.
     #[inline]
     pub(crate) fn enter_from_signal(&self, token: usize) -> Option<Entered<'_, T, false>> {
         self.enter_as(token)
@@ -131,14 +134,14 @@ impl<T> HandleTable<T> {
         ((before ^ token) >> LOW_BITS == 0 && before & OPEN != 0).then_some(entered)
     }
 
-    /// Takes the handle away from later calls. The caller that gets `Some` is the one that closed it.
+    /// Takes the handle away from later calls. The caller that gets `Some` has closed the handle.
     pub(crate) fn close(&self, token: usize) -> Option<Entered<'_, T>> {
         self.reap();
         let entered = self.enter(token)?;
         if entered.slot.state.fetch_and(!OPEN, Ordering::AcqRel) & OPEN == 0 {
             return None; // another thread closed it in between
         }
-        // Only now may the last one out drop the value; it can't have been missed, this call is still inside.
+        // Only now may the last call to leave drop the value. That call can't have left before, for this one is inside.
         entered.slot.state.fetch_or(CLOSING, Ordering::AcqRel);
         Some(entered)
     }
@@ -152,11 +155,11 @@ impl<T> HandleTable<T> {
     fn further_slot(&self, index: usize) -> Option<&Slot<T>> {
         let (chunk, offset) = place(index);
         let slots = self.further.get(chunk)?.load(Ordering::Acquire);
-        // SAFETY: a chunk that is not null is a leaked allocation of FIRST_CHUNK << chunk slots, and offset is below that.
+        // SAFETY: a chunk that is not null is a leaked allocation of FIRST_CHUNK << chunk slots; `offset` is below that.
         (!slots.is_null()).then(|| unsafe { &*slots.add(offset) })
     }
 
-    /// A slot nobody has, taken from the vacant ones or fresh.
+    /// Finds a slot that nobody has: a vacant one, or one that was never used.
     fn vacate(&self) -> Option<(usize, &Slot<T>)> {
         let mut vacancies = self.vacancies();
         let index = match vacancies.vacant.pop() {
@@ -171,7 +174,7 @@ impl<T> HandleTable<T> {
         Some((index, self.slot(index)?))
     }
 
-    /// Called with the vacancies locked, so no two threads make the same chunk.
+    /// Makes the chunk that begins with this slot. The caller has locked the vacancies, so no two threads make the same one.
     fn allocate_for(&self, index: usize) {
         let (chunk, offset) = place(index);
         if chunk > 0 && offset == 0 {
@@ -180,15 +183,15 @@ impl<T> HandleTable<T> {
         }
     }
 
-    /// Drops the value of a closed handle that nobody is inside of any more.
+    /// Drops the value of a closed handle if no call is inside any more.
     #[cold]
     fn reclaim(&self, slot: &Slot<T>, index: usize) {
         let state = slot.state.load(Ordering::Relaxed);
         if state & (CLOSING | CALLS) != CLOSING {
             return;
         }
-        // Of several who find it empty one wins here. Where the exchange fails because somebody with a stale token passes
-        // through, that one comes here next.
+        // Of several calls that find the handle empty one wins here. If the exchange fails because a call with a stale
+        // token passes through, then that call comes here next.
         if slot
             .state
             .compare_exchange(
@@ -201,7 +204,7 @@ impl<T> HandleTable<T> {
         {
             return;
         }
-        // SAFETY: neither OPEN nor CLOSING and not on the vacant list: the slot belongs to this thread alone.
+        // SAFETY: the slot is neither OPEN nor CLOSING, and not on the vacant list: it belongs to this thread alone.
         let value = unsafe { (*slot.value.get()).take() };
         drop(value);
         // A slot whose generations are used up is never used again, so that no token ever comes back.
@@ -210,7 +213,7 @@ impl<T> HandleTable<T> {
         }
     }
 
-    /// Drops what a call from a signal handler had to leave behind.
+    /// Drops the values that calls from a signal handler had to leave behind.
     #[inline]
     fn reap(&self) {
         if self.orphans.load(Ordering::Relaxed) && self.orphans.swap(false, Ordering::Acquire) {
@@ -230,14 +233,14 @@ impl<T> HandleTable<T> {
     }
 }
 
-/// Chunk and offset of an index.
+/// Returns the chunk of an index and the offset in that chunk.
 fn place(index: usize) -> (usize, usize) {
     let chunk = (index / FIRST_CHUNK + 1).ilog2() as usize;
     (chunk, index - FIRST_CHUNK * ((1 << chunk) - 1))
 }
 
 impl<T, const FREES: bool> Entered<'_, T, FREES> {
-    /// The token that was entered with.
+    /// Returns the token with which the call entered.
     #[inline]
     pub(crate) fn token(&self) -> usize {
         // The generation can't change while this call is inside.
@@ -245,7 +248,7 @@ impl<T, const FREES: bool> Entered<'_, T, FREES> {
         generation << LOW_BITS | self.index << 1 | 1
     }
 
-    /// False once the handle was closed, by this thread or another.
+    /// Returns false once this thread or another has closed the handle.
     #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.slot.state.load(Ordering::Acquire) & OPEN != 0
@@ -257,7 +260,7 @@ impl<T, const FREES: bool> Deref for Entered<'_, T, FREES> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: `enter` saw the slot OPEN in this generation, and the value stays until the count it added is taken back.
+        // SAFETY: `enter` saw the slot OPEN in this generation, and the value stays until the count of `enter` is taken back.
         let value = unsafe { (*self.slot.value.get()).as_deref() };
         // SAFETY: an OPEN slot holds a value.
         unsafe { value.unwrap_unchecked() }
@@ -284,7 +287,7 @@ mod tests {
     use std::sync::atomic::AtomicU32;
 
     type Counted = Arc<AtomicU32>;
-    /// Counts how often it was dropped.
+    /// This counts how many values were dropped.
     struct Value(Counted, u32);
     impl Drop for Value {
         fn drop(&mut self) {
@@ -433,7 +436,8 @@ mod tests {
         assert_eq!(place(MAX_SLOTS - 1).0, CHUNKS - 1);
     }
 
-    /// Threads use, close and reopen the same few slots; each value has to be dropped once and never be seen dropped.
+    /// Threads use, close and reopen the same few slots. Each value has to be dropped once, and no call may see a dropped
+    /// one.
     #[test]
     fn concurrent_calls_and_closes() {
         let table = table();
@@ -451,7 +455,7 @@ mod tests {
                             0 => {
                                 opened.fetch_add(1, Ordering::SeqCst);
                                 let fresh = table.open(Value(dropped.clone(), 0xfeed)).unwrap();
-                                // Whoever takes a token out of its place closes it.
+                                // The thread that takes a token out of its place closes the handle.
                                 let old = shared.swap(fresh, Ordering::Relaxed);
                                 drop(table.close(old));
                             }

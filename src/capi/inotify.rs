@@ -3,18 +3,15 @@
 //! One kernel inotify instance with its queue, its watches and its pollable descriptor.
 
 use std::ffi::c_int;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use libc::size_t;
 
-use super::Result;
-use super::attachments::{Attachments, Retired};
-use super::error::Failure;
-use super::handle::{Entered, HandleTable};
-use super::panic::{ErrnoReturn, boundary};
+use super::failure::Failure;
+use super::instance::{self, on_handle};
+use super::panic::boundary;
 use super::pointer::output;
-use crate::{InitFlags, Inotify, SyncTimeout};
+pub use super::types::inotify::asyncinotify;
+use crate::{InitFlags, SyncTimeout};
 
 /// Set close-on-exec on the descriptors, as IN_CLOEXEC.
 pub const ASYNCINOTIFY_INIT_CLOEXEC: u32 = 0x80000;
@@ -29,65 +26,6 @@ pub const ASYNCINOTIFY_TIMEOUT_INFINITE: i32 = -1;
 /// No time-out, the default: do as read(2) on the descriptor would as it was opened, that is -EAGAIN from a non-blocking
 /// instance, waiting for ever on a blocking one. Python: sync_timeout = None
 pub const ASYNCINOTIFY_TIMEOUT_DISABLED: i32 = -2;
-
-/// An open instance. Opaque: a token that the library looks up, not an address.
-pub struct asyncinotify {
-    _private: [u8; 0],
-}
-
-/// What a handle stands for.
-pub(crate) struct Instance {
-    // First, so that it is dropped first: the filters it drops still put their userdata into `retired`.
-    pub(crate) inotify: Inotify,
-    pub(crate) attachments: Attachments,
-    pub(crate) retired: Arc<Retired>,
-    /// Calls that gather events under way: not 0 inside a filter that they ask.
-    pub(crate) gathering: AtomicUsize,
-}
-
-static HANDLES: HandleTable<Instance> = HandleTable::new();
-
-/// A call on an open handle.
-pub(crate) type Call = Entered<'static, Instance>;
-
-#[inline]
-pub(crate) fn enter(handle: *const asyncinotify) -> Result<Call> {
-    HANDLES.enter(handle.addr()).ok_or_else(|| not_open(handle))
-}
-
-#[cold]
-fn not_open(handle: *const asyncinotify) -> Failure {
-    match handle.is_null() {
-        true => Failure::null("self"),
-        false => Failure::argument(
-            "self",
-            "is not an open handle (closed already, or never one)",
-        ),
-    }
-}
-
-impl Call {
-    /// The handle, for callbacks.
-    #[inline]
-    pub(crate) fn handle(&self) -> *mut asyncinotify {
-        std::ptr::without_provenance_mut(self.token())
-    }
-}
-
-/// Runs the body of the exported function `name` on a handle.
-#[inline]
-pub(crate) fn on_handle<R: ErrnoReturn>(
-    name: &'static str,
-    handle: *const asyncinotify,
-    body: impl FnOnce(&Call) -> Result<R>,
-) -> R {
-    boundary(name, || {
-        let call = enter(handle)?;
-        let result = body(&call);
-        call.retired.run();
-        result
-    })
-}
 
 /// Opens an instance.
 ///
@@ -110,20 +48,7 @@ pub unsafe extern "C" fn asyncinotify_new(init_flags: u32, out: *mut *mut asynci
         let flags = InitFlags::from_bits(init_flags).ok_or_else(|| {
             Failure::argument("init_flags", "has bits other than CLOEXEC and NONBLOCK")
         })?;
-        let token = HANDLES
-            .open(Instance {
-                inotify: Inotify::new(flags)?,
-                attachments: Attachments::new(),
-                retired: Arc::default(),
-                gathering: AtomicUsize::new(0),
-            })
-            .ok_or_else(|| {
-                Failure::new(
-                    libc::ENFILE,
-                    "this process has as many handles as there can be",
-                )
-            })?;
-        out.put_first(std::ptr::without_provenance_mut(token));
+        out.put_first(instance::open(flags)?);
         Ok(0)
     })
 }
@@ -144,13 +69,9 @@ pub unsafe extern "C" fn asyncinotify_new(init_flags: u32, out: *mut *mut asynci
 /// Python: Inotify.close(), leaving its `with` block
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_close(self_: *mut asyncinotify) {
-    boundary("asyncinotify_close", || {
-        if !self_.is_null() {
-            let call = HANDLES.close(self_.addr()).ok_or_else(|| not_open(self_))?;
-            call.inotify.close();
-            call.attachments.close();
-        }
-        Ok(())
+    boundary("asyncinotify_close", || match self_.is_null() {
+        true => Ok(()),
+        false => instance::close(self_),
     })
 }
 
@@ -172,7 +93,7 @@ pub unsafe extern "C" fn asyncinotify_close(self_: *mut asyncinotify) {
 /// Python: what Inotify.get() registers with its event loop
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_fd(self_: *mut asyncinotify) -> c_int {
-    on_handle("asyncinotify_fd", self_, |call| Ok(call.inotify.fd()))
+    on_handle("asyncinotify_fd", self_, |call| Ok(call.inotify().fd()))
 }
 
 /// The kernel's inotify descriptor, for those who must have it (to look at /proc/self/fdinfo, say).
@@ -190,7 +111,7 @@ pub unsafe extern "C" fn asyncinotify_fd(self_: *mut asyncinotify) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_raw_fd(self_: *mut asyncinotify) -> c_int {
     on_handle("asyncinotify_raw_fd", self_, |call| {
-        Ok(call.inotify.raw_fd())
+        Ok(call.inotify().raw_fd())
     })
 }
 
@@ -207,7 +128,7 @@ pub unsafe extern "C" fn asyncinotify_raw_fd(self_: *mut asyncinotify) -> c_int 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_cache_size(self_: *mut asyncinotify) -> isize {
     on_handle("asyncinotify_cache_size", self_, |call| {
-        Ok(call.inotify.cache_size() as isize)
+        Ok(call.inotify().cache_size() as isize)
     })
 }
 
@@ -228,7 +149,7 @@ pub unsafe extern "C" fn asyncinotify_set_cache_size(
     events: size_t,
 ) -> c_int {
     on_handle("asyncinotify_set_cache_size", self_, |call| {
-        call.inotify.set_cache_size(events)?;
+        call.inotify().set_cache_size(events)?;
         Ok(0)
     })
 }
@@ -251,7 +172,7 @@ pub unsafe extern "C" fn asyncinotify_sync_timeout(
     on_handle("asyncinotify_sync_timeout", self_, |call| {
         // SAFETY: the header asks for a place for one int.
         let out = unsafe { output(out, "out") }?;
-        out.put_first(match call.inotify.sync_timeout() {
+        out.put_first(match call.inotify().sync_timeout() {
             SyncTimeout::Disabled => ASYNCINOTIFY_TIMEOUT_DISABLED,
             SyncTimeout::Infinite => ASYNCINOTIFY_TIMEOUT_INFINITE,
             SyncTimeout::Millis(milliseconds) => milliseconds as c_int,
@@ -277,7 +198,7 @@ pub unsafe extern "C" fn asyncinotify_set_sync_timeout(
     milliseconds: c_int,
 ) -> c_int {
     on_handle("asyncinotify_set_sync_timeout", self_, |call| {
-        call.inotify.set_sync_timeout(match milliseconds {
+        call.inotify().set_sync_timeout(match milliseconds {
             ASYNCINOTIFY_TIMEOUT_DISABLED => SyncTimeout::Disabled,
             ASYNCINOTIFY_TIMEOUT_INFINITE => SyncTimeout::Infinite,
             0.. => SyncTimeout::Millis(milliseconds as u32),
@@ -306,10 +227,10 @@ pub unsafe extern "C" fn asyncinotify_set_sync_timeout(
 /// Python: has none; asyncio's loop.call_soon_threadsafe() comes close
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn asyncinotify_wake(self_: *mut asyncinotify) -> c_int {
-    // No panic boundary and no last error: neither is async-signal-safe, and nothing here can panic.
-    match HANDLES.enter_from_signal(self_.addr()) {
+    // There is no panic boundary and no last error here: neither is async-signal-safe, and nothing can panic.
+    match instance::enter_from_signal(self_) {
         Some(call) => call
-            .inotify
+            .inotify()
             .wake()
             .map_or_else(|error| -error.errno, |()| 0),
         None => -libc::EINVAL,

@@ -65,19 +65,33 @@
 //!   held, on the thread whose call caused it. They may call anything on the handle, asyncinotify_close() included. They
 //!   must return: no longjmp(3), no C++ exception may leave them.
 
-#![allow(non_camel_case_types)] // C's names
-#![allow(clippy::missing_safety_doc)] // The comments are C's manual, and say what pointers have to be.
+#![allow(non_camel_case_types)] // These are C's names.
+#![allow(clippy::missing_safety_doc)] // The comments are C's manual: they say what pointers have to be.
 
-// The sections of the header; build.rs has their order.
+// These are the sections of the header, with their constants and functions; build.rs has their order.
 pub mod error;
 pub mod event;
 pub mod inotify;
 pub mod recursive;
 pub mod watch;
 
+// The rest is below the sections. Each file imports only files of the groups further down.
+mod consumer;
+mod dup;
+mod options;
+
+mod filter;
+
+mod instance;
+
 mod attachments;
 mod handle;
+mod mask;
 mod panic;
 mod pointer;
 
-pub(crate) type Result<T> = std::result::Result<T, error::Failure>;
+mod destroy;
+mod failure;
+
+// These are the types of the sections.
+pub mod types;

@@ -1,9 +1,8 @@
-//! The panic boundary, and with it the one place where a Rust result becomes a C return value.
+//! A panic must not reach C. The place that stops one is also the only one where a Rust result becomes a C return value.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Result;
-use super::error::{Failure, set_last_error};
+use super::failure::{Failure, Result, set_last_error};
 
 /// A return type in which failures are negative errnos.
 pub(crate) trait ErrnoReturn {
@@ -22,16 +21,16 @@ impl ErrnoReturn for isize {
     }
 }
 
-/// Closing and freeing functions return nothing; their failures are only put down as the last error.
+/// Closing and freeing functions return nothing; their failures are only kept as the last error.
 impl ErrnoReturn for () {
     fn failed(_errno: i32) {}
 }
 
-/// Runs the body of the exported function `name`. A failure becomes its negative errno and this thread's last error, and
-/// so does a panic: `-ENOTRECOVERABLE`.
+/// Runs the body of the exported function `name`. A failure becomes its negative errno and this thread's last error. A
+/// panic becomes the failure `-ENOTRECOVERABLE`.
 #[inline]
 pub(crate) fn boundary<R: ErrnoReturn>(name: &'static str, body: impl FnOnce() -> Result<R>) -> R {
-    // Nothing of ours is left half-done by an unwinding: guards put it right, locks ignore poisoning.
+    // An unwinding leaves nothing of ours half-done: guards put things right, and locks ignore poisoning.
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(value)) => value,
         Ok(Err(failure)) => fail(name, &failure),
@@ -47,7 +46,7 @@ fn fail<R: ErrnoReturn>(name: &'static str, failure: &Failure) -> R {
 
 #[cold]
 fn panicked<R: ErrnoReturn>(name: &'static str, payload: Box<dyn std::any::Any + Send>) -> R {
-    // The payload of a panic may panic when dropped; it is leaked instead.
+    // The payload of a panic may panic when it is dropped, so it is leaked instead.
     let text = match (
         payload.downcast_ref::<&str>(),
         payload.downcast_ref::<String>(),
@@ -67,17 +66,15 @@ fn panicked<R: ErrnoReturn>(name: &'static str, payload: Box<dyn std::any::Any +
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capi::error::asyncinotify_last_error_message;
+    use crate::capi::failure::last_error;
     use std::ffi::CStr;
 
     #[test]
     fn a_panic_becomes_an_error() {
         let result: i32 = boundary("asyncinotify_test", || panic!("number {}", 3));
         assert_eq!(result, -libc::ENOTRECOVERABLE);
-        // SAFETY: never NULL, and valid until this thread's next failure.
-        let message = unsafe { CStr::from_ptr(asyncinotify_last_error_message()) }
-            .to_str()
-            .unwrap();
+        // SAFETY: the text is never NULL, and valid until this thread's next failure.
+        let message = unsafe { CStr::from_ptr(last_error()) }.to_str().unwrap();
         assert_eq!(
             message,
             "asyncinotify_test: a bug in the library: it panicked with \"number 3\""

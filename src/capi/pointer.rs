@@ -1,12 +1,11 @@
-//! The one place that decides how a pointer from C becomes a Rust value.
+//! This file alone decides how a pointer from C becomes a Rust value.
 //!
-//! Every function here takes what C passed and the name of the parameter, and answers NULL or nonsense with -EINVAL.
-//! That a pointer which is not NULL points to what the header asks for is the C program's promise.
+//! Every function here takes a pointer that C passed and the name of the parameter, and answers NULL or nonsense with
+//! -EINVAL. The C program promises that any other pointer points to what the header asks for.
 
 use std::ffi::{CStr, c_char};
 
-use super::Result;
-use super::error::Failure;
+use super::failure::{Failure, Result};
 
 fn usable<T>(pointer: *const T, name: &'static str) -> Result<()> {
     match pointer {
@@ -16,18 +15,18 @@ fn usable<T>(pointer: *const T, name: &'static str) -> Result<()> {
     }
 }
 
-/// A struct that the caller filled.
+/// Returns a struct that the caller filled.
 ///
 /// # Safety
 /// `pointer` is NULL or points to a `T` that stays as it is for `'a`.
 #[inline]
 pub(crate) unsafe fn input<'a, T>(pointer: *const T, name: &'static str) -> Result<&'a T> {
     usable(pointer, name)?;
-    // SAFETY: not NULL, aligned, and readable by the caller's promise.
+    // SAFETY: the pointer is not NULL and aligned, and the caller promises that it is readable.
     Ok(unsafe { &*pointer })
 }
 
-/// Room in the caller's memory for `len` values; nothing is read from it, and it is never a Rust reference, for a
+/// A room in the caller's memory for `len` values. Nothing is read from the room, and it is never a Rust reference, for a
 /// callback may be using the same variable.
 pub(crate) struct Room<T> {
     start: *mut T,
@@ -42,11 +41,11 @@ impl<T> Room<T> {
     #[inline]
     pub(crate) fn put(&self, index: usize, value: T) {
         assert!(index < self.len);
-        // SAFETY: inside the room that the C program said it has; whoever made the `Room` checked the pointer.
+        // SAFETY: the C program says that it has this room, and the pointer was checked when the `Room` was made.
         unsafe { self.start.add(index).write(value) }
     }
 
-    /// For room for one value, wanted or not.
+    /// Puts the value into a room for one value, or nowhere if the caller does not want it.
     #[inline]
     pub(crate) fn put_first(&self, value: T) {
         if self.len > 0 {
@@ -54,16 +53,16 @@ impl<T> Room<T> {
         }
     }
 
-    /// The place of one value, to be filled field by field.
+    /// Returns the place of one value, to be filled field by field.
     #[inline]
     pub(crate) fn place(&self, index: usize) -> *mut T {
         assert!(index < self.len);
-        // SAFETY: as in `put`.
+        // SAFETY: the place is inside the room, which `put` relies on as well.
         unsafe { self.start.add(index) }
     }
 }
 
-/// Room for one value that the caller wants.
+/// Returns the room for one value that the caller wants.
 ///
 /// # Safety
 /// `pointer` is NULL or points to writable room for a `T` for as long as the result is used.
@@ -76,10 +75,10 @@ pub(crate) unsafe fn output<T>(pointer: *mut T, name: &'static str) -> Result<Ro
     })
 }
 
-/// Room for one value that the caller may not want.
+/// Returns the room for one value that the caller may not want.
 ///
 /// # Safety
-/// As for `output`.
+/// `pointer` has to be as `output` asks for.
 pub(crate) unsafe fn optional_output<T>(pointer: *mut T, name: &'static str) -> Result<Room<T>> {
     if pointer.is_null() {
         return Ok(Room {
@@ -91,7 +90,7 @@ pub(crate) unsafe fn optional_output<T>(pointer: *mut T, name: &'static str) -> 
     unsafe { output(pointer, name) }
 }
 
-/// Room for `len` values. NULL is fine when `len` is 0.
+/// Returns the room for `len` values. NULL is fine when `len` is 0.
 ///
 /// # Safety
 /// `pointer` is NULL or points to writable room for `len` values for as long as the result is used.
@@ -114,7 +113,7 @@ pub(crate) unsafe fn array<T>(pointer: *mut T, len: usize, name: &'static str) -
     })
 }
 
-/// A path: any bytes but NUL.
+/// Returns a path, which may have any bytes but NUL.
 ///
 /// # Safety
 /// `pointer` is NULL or points to a NUL-terminated string that stays as it is for `'a`.
@@ -122,7 +121,7 @@ pub(crate) unsafe fn path<'a>(pointer: *const c_char) -> Result<&'a CStr> {
     if pointer.is_null() {
         return Err(Failure::null("path"));
     }
-    // SAFETY: not NULL, and NUL-terminated by the caller's promise.
+    // SAFETY: the pointer is not NULL, and the caller promises a NUL-terminated string.
     Ok(unsafe { CStr::from_ptr(pointer) })
 }
 
@@ -131,12 +130,12 @@ pub(crate) unsafe fn path<'a>(pointer: *const c_char) -> Result<&'a CStr> {
 /// # Safety
 /// `buf` is NULL or points to writable room of `size` bytes.
 pub(crate) unsafe fn put_text(text: &[u8], buf: *mut c_char, size: usize) -> Result<usize> {
-    // A buffer may be declared larger than it is possible to be; no more than the text and its NUL is ever written.
+    // C may declare a larger buffer than there can be; no more than the text and its NUL is ever written.
     let wanted = size.min(text.len() + 1);
     // SAFETY: the caller's promise holds for the smaller size.
     let room = unsafe { array(buf, wanted, "buf") }?;
     if let Some(end) = room.len().checked_sub(1) {
-        // SAFETY: `end` bytes of text and one NUL fit into the room, and no Rust object overlaps a buffer of the caller's.
+        // SAFETY: `end` bytes of text and one NUL fit into the room, and no Rust object overlaps the caller's buffer.
         unsafe {
             text.as_ptr()
                 .cast::<c_char>()
@@ -165,7 +164,7 @@ mod tests {
         assert_eq!(put(3), (3, *b"ab\0xxxxx"));
         assert_eq!(put(1), (3, *b"\0xxxxxxx"));
         assert_eq!(put(0), (3, *b"xxxxxxxx"));
-        // SAFETY: NULL is allowed; with a size it is refused, not written to.
+        // SAFETY: NULL is allowed; with a size it is refused and not written to.
         let null = |size| unsafe { put_text(b"abc", std::ptr::null_mut(), size) };
         assert_eq!(null(0).unwrap(), 3);
         assert_eq!(null(1).unwrap_err().errno(), libc::EINVAL);
@@ -174,7 +173,7 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let odd = std::ptr::without_provenance_mut::<u64>(0x1001);
-        // SAFETY: neither is dereferenced, which is what is tested.
+        // SAFETY: neither pointer is dereferenced, which is what is tested.
         unsafe {
             assert_eq!(output(odd, "out").err().unwrap().errno(), libc::EINVAL);
             assert_eq!(

@@ -37,18 +37,17 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::ControlFlow;
-use std::ptr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use libc::size_t;
-
-use super::Result;
-use super::attachments::{Destroy, Retired};
-use super::error::Failure;
-use super::inotify::{Call, asyncinotify, on_handle};
+use super::instance::on_handle;
+use super::mask::mask_from_c;
 use super::pointer::{optional_output, path};
-use super::watch::{asyncinotify_destroy, asyncinotify_watch, mask};
-use crate::{Filter, RecursiveFlags, RecursiveOptions, WatchId};
+use super::types::inotify::asyncinotify;
+pub use super::types::recursive::{
+    asyncinotify_directory_callback, asyncinotify_filter, asyncinotify_recursive_options,
+};
+use super::types::watch::asyncinotify_watch;
+use super::{filter, options};
+use crate::WatchId;
 
 /// Begin by listing what is there: SYNC_BEGIN, a SYNTHETIC event for every entry, SYNC_END; and again after an overflow.
 pub const ASYNCINOTIFY_RECURSIVE_LIST_EXISTING: u32 = 0x1;
@@ -56,233 +55,6 @@ pub const ASYNCINOTIFY_RECURSIVE_LIST_EXISTING: u32 = 0x1;
 pub const ASYNCINOTIFY_RECURSIVE_BACKGROUND: u32 = 0x2;
 /// Stay on the root's file system: don't enter what is mounted below.
 pub const ASYNCINOTIFY_RECURSIVE_ONE_FILESYSTEM: u32 = 0x4;
-
-/// Decides whether a directory is to be watched. Asked once for each directory below the root, whenever it is found, so
-/// inside asyncinotify_add_recursive() and inside the calls that take events; never for the root.
-///
-/// @param self      the handle; it may be used, and closed
-/// @param path      the directory's full path, NUL-terminated; lives until the filter returns
-/// @param path_len  its length in bytes, without its NUL
-/// @param userdata  `filter_userdata` of the options
-///
-/// @return non-zero: watch it; 0: neither it nor anything below it, and no kernel watch is spent on it
-pub type asyncinotify_filter = Option<
-    unsafe extern "C" fn(
-        self_: *mut asyncinotify,
-        path: *const c_char,
-        path_len: size_t,
-        userdata: *mut c_void,
-    ) -> c_int,
->;
-
-/// Gets a directory, by asyncinotify_watch_each_directory().
-///
-/// @param self      the handle; it may be used, and closed
-/// @param path      the directory's full path, NUL-terminated; lives until the callback returns
-/// @param path_len  its length in bytes, without its NUL
-/// @param userdata  what was given to asyncinotify_watch_each_directory()
-///
-/// @return 0 to go on; anything else stops it
-pub type asyncinotify_directory_callback = Option<
-    unsafe extern "C" fn(
-        self_: *mut asyncinotify,
-        path: *const c_char,
-        path_len: size_t,
-        userdata: *mut c_void,
-    ) -> c_int,
->;
-
-/// Options for asyncinotify_add_recursive(). Set all of it to 0, then `size`, then what is wanted:
-///
-/// ```c
-///     asyncinotify_recursive_options options = {0};
-///     options.size = sizeof options;
-/// ```
-#[repr(C)]
-pub struct asyncinotify_recursive_options {
-    /// sizeof(asyncinotify_recursive_options): tells the library which fields the program knows of.
-    pub size: size_t,
-    /// ASYNCINOTIFY_RECURSIVE_* bits.
-    pub flags: u32,
-    /// How many levels are watched: 1 is the root directory alone, 2 its subdirectories too; 0 is no limit.
-    pub max_depth: u32,
-    /// Asked for each directory; NULL watches them all.
-    pub filter: asyncinotify_filter,
-    /// Passed to `filter`.
-    pub filter_userdata: *mut c_void,
-    /// Frees `filter_userdata`, exactly once, when the tree has ended and the filter won't be asked again; may be NULL.
-    pub filter_destroy: asyncinotify_destroy,
-}
-
-/// A filter and its userdata. Destroyed with the last owner, if the tree came to be.
-struct FilterOwner {
-    handle: *mut asyncinotify,
-    filter: unsafe extern "C" fn(*mut asyncinotify, *const c_char, size_t, *mut c_void) -> c_int,
-    userdata: *mut c_void,
-    destroy: asyncinotify_destroy,
-    use_of: Mutex<Use>,
-    answered: Condvar,
-    retired: Arc<Retired>,
-}
-
-/// Whose the userdata is, and whether it is in use.
-#[derive(Default)]
-struct Use {
-    asking: bool,
-    /// add_recursive succeeded: the userdata is ours to destroy.
-    ours: bool,
-    /// add_recursive failed: the userdata is the caller's again.
-    given_back: bool,
-}
-
-// SAFETY: the header says that filters and destroy functions are called on whichever thread takes events; calls of the
-// filter never overlap, as it is behind a FnMut.
-unsafe impl Send for FilterOwner {}
-// SAFETY: the same; what changes is behind a lock.
-unsafe impl Sync for FilterOwner {}
-
-impl FilterOwner {
-    fn use_of(&self) -> MutexGuard<'_, Use> {
-        self.use_of.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ask(&self, path: &CStr) -> bool {
-        let mut use_of = self.use_of();
-        if use_of.given_back {
-            return false;
-        }
-        use_of.asking = true;
-        drop(use_of);
-        // SAFETY: the C program gave this function for this purpose; the path lives until it returns.
-        let yes = unsafe {
-            (self.filter)(
-                self.handle,
-                path.as_ptr(),
-                path.count_bytes(),
-                self.userdata,
-            )
-        };
-        self.use_of().asking = false;
-        self.answered.notify_all();
-        yes != 0
-    }
-
-    /// The tree has come to be.
-    fn keep(&self) {
-        self.use_of().ours = true;
-    }
-
-    /// It has not: from here on the filter is not asked. Another thread that takes events may be asking it right now.
-    fn give_back(&self) {
-        let mut use_of = self.use_of();
-        use_of.given_back = true;
-        while use_of.asking {
-            use_of = self
-                .answered
-                .wait(use_of)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
-impl Drop for FilterOwner {
-    fn drop(&mut self) {
-        if self.use_of().ours
-            && let Some(destroy) = Destroy::new(self.destroy, self.userdata)
-        {
-            self.retired.push(destroy);
-        }
-    }
-}
-
-/// Options as C gave them, and the filter's owner.
-fn options(
-    call: &Call,
-    options: Option<asyncinotify_recursive_options>,
-) -> Result<(RecursiveOptions, Option<Arc<FilterOwner>>)> {
-    let Some(options) = options else {
-        return Ok((
-            RecursiveOptions {
-                flags: RecursiveFlags::empty(),
-                max_depth: 0,
-                filter: None,
-            },
-            None,
-        ));
-    };
-    let flags = RecursiveFlags::from_bits(options.flags)
-        .ok_or_else(|| Failure::argument("opts", "has unknown bits in `flags`"))?;
-    let owner = match options.filter {
-        Some(filter) => Some(Arc::new(FilterOwner {
-            handle: call.handle(),
-            filter,
-            userdata: options.filter_userdata,
-            destroy: options.filter_destroy,
-            use_of: Mutex::default(),
-            answered: Condvar::new(),
-            retired: call.retired.clone(),
-        })),
-        None if options.filter_destroy.is_some() => {
-            return Err(Failure::argument(
-                "opts",
-                "has a `filter_destroy` without a `filter`",
-            ));
-        }
-        None => None,
-    };
-    let filter = owner
-        .clone()
-        .map(|owner| -> Filter { Box::new(move |path| owner.ask(path)) });
-    Ok((
-        RecursiveOptions {
-            flags,
-            max_depth: options.max_depth,
-            filter,
-        },
-        owner,
-    ))
-}
-
-/// The size of the first version of the options; programs compiled against it go on working.
-const FIRST_SIZE: usize = size_of::<asyncinotify_recursive_options>();
-/// More than any version will have: a larger `size` is not set at all.
-const MAX_SIZE: usize = 4096;
-
-/// Reads options of any version. NULL is `None`.
-///
-/// # Safety
-/// `options` is NULL or points to as many readable bytes as its first field says.
-unsafe fn read_options(
-    options: *const asyncinotify_recursive_options,
-) -> Result<Option<asyncinotify_recursive_options>> {
-    if options.is_null() {
-        return Ok(None);
-    }
-    if !options.is_aligned() {
-        return Err(Failure::argument("opts", "is not an aligned pointer"));
-    }
-    // SAFETY: not NULL, aligned; the size is the one field that every version has.
-    let size = unsafe { (*options).size };
-    if size < FIRST_SIZE {
-        return Err(Failure::argument(
-            "opts",
-            "has a `size` that is too small: set it to sizeof",
-        ));
-    }
-    // Fields that this version doesn't know may be there, as long as they ask for nothing.
-    let unknown_is_zero = size <= MAX_SIZE && {
-        // SAFETY: `size` bytes are readable by the caller's promise.
-        let bytes = unsafe { std::slice::from_raw_parts(options.cast::<u8>(), size) };
-        bytes[FIRST_SIZE..].iter().all(|&byte| byte == 0)
-    };
-    if !unknown_is_zero {
-        let message = "`opts` asks for something that this version of the library does not know";
-        return Err(Failure::new(libc::E2BIG, message));
-    }
-    // SAFETY: readable for at least FIRST_SIZE bytes, which is this struct; any bytes are a valid one but for the
-    // function pointers, which are NULL or functions by the header's demand.
-    Ok(Some(unsafe { ptr::read(options) }))
-}
 
 /// Watches a directory and everything below it.
 ///
@@ -330,19 +102,13 @@ pub unsafe extern "C" fn asyncinotify_add_recursive(
             (
                 self::path(path)?,
                 optional_output(out, "out")?,
-                read_options(opts)?,
+                options::read(opts)?,
             )
         };
-        let mask = self::mask(mask)?;
-        let (options, owner) = options(call, opts)?;
-        let added = call.inotify.add_recursive(path, mask, options);
-        if let Some(owner) = owner {
-            match added {
-                Ok(_) => owner.keep(),
-                Err(_) => owner.give_back(),
-            }
-        }
-        let watch = added?;
+        let mask = mask_from_c(mask)?;
+        let (options, filter) = options::to_core(&opts, call)?;
+        let added = call.inotify().add_recursive(path, mask, options);
+        let watch = filter::settle(filter, added)?;
         out.put_first(watch.as_raw());
         Ok(0)
     })
@@ -370,19 +136,18 @@ pub unsafe extern "C" fn asyncinotify_watch_each_directory(
     userdata: *mut c_void,
 ) -> isize {
     on_handle("asyncinotify_watch_each_directory", self_, |call| {
-        let count = call
-            .inotify
-            .each_directory(WatchId::from_raw(watch), &mut |path| {
-                let stop = callback.map_or(0, |callback| {
-                    // SAFETY: the C program gave this function for this purpose; the path lives until it returns.
-                    unsafe { callback(call.handle(), path.as_ptr(), path.count_bytes(), userdata) }
-                });
-                if stop == 0 && call.is_open() {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                }
-            })?;
+        let mut tell = |path: &CStr| {
+            // SAFETY: the C program gave this function for this purpose; the path lives until it returns.
+            let stop = callback.map_or(0, |callback| unsafe {
+                callback(call.handle(), path.as_ptr(), path.count_bytes(), userdata)
+            });
+            match stop == 0 && call.is_open() {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
+            }
+        };
+        let watch = WatchId::from_raw(watch);
+        let count = call.inotify().each_directory(watch, &mut tell)?;
         Ok(count as isize)
     })
 }
@@ -390,6 +155,7 @@ pub unsafe extern "C" fn asyncinotify_watch_each_directory(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RecursiveFlags;
 
     #[test]
     fn flags_are_the_cores() {
@@ -405,61 +171,5 @@ mod tests {
             ASYNCINOTIFY_RECURSIVE_ONE_FILESYSTEM,
             RecursiveFlags::ONE_FILESYSTEM.bits()
         );
-    }
-
-    /// Options of a later version, with a tail that this one does not know.
-    #[repr(C)]
-    struct Later {
-        known: asyncinotify_recursive_options,
-        tail: [u8; 16],
-    }
-
-    fn later(size: usize, tail: u8) -> Later {
-        let known = asyncinotify_recursive_options {
-            size,
-            flags: ASYNCINOTIFY_RECURSIVE_BACKGROUND,
-            max_depth: 3,
-            filter: None,
-            filter_userdata: ptr::null_mut(),
-            filter_destroy: None,
-        };
-        let mut bytes = [0; 16];
-        bytes[15] = tail;
-        Later { known, tail: bytes }
-    }
-
-    fn read(options: &Later) -> std::result::Result<u32, i32> {
-        // SAFETY: readable for the size it says, or refused before.
-        let result = unsafe { read_options(ptr::from_ref(options).cast()) };
-        result
-            .map(|options| options.unwrap().max_depth)
-            .map_err(|failure| failure.errno())
-    }
-
-    #[test]
-    fn options_of_every_version_are_read() {
-        assert_eq!(read(&later(FIRST_SIZE, 0)), Ok(3));
-        assert_eq!(
-            read(&later(FIRST_SIZE, 1)),
-            Ok(3),
-            "a tail beyond `size` is not looked at"
-        );
-        assert_eq!(read(&later(FIRST_SIZE + 15, 1)), Ok(3));
-        assert_eq!(read(&later(FIRST_SIZE + 16, 0)), Ok(3));
-        assert_eq!(read(&later(FIRST_SIZE + 16, 1)), Err(libc::E2BIG));
-        assert_eq!(read(&later(FIRST_SIZE - 1, 0)), Err(libc::EINVAL));
-        assert_eq!(read(&later(0, 0)), Err(libc::EINVAL));
-        assert_eq!(read(&later(MAX_SIZE + 1, 0)), Err(libc::E2BIG));
-        assert_eq!(read(&later(usize::MAX, 0)), Err(libc::E2BIG));
-    }
-
-    #[test]
-    fn no_options_are_the_defaults() {
-        // SAFETY: NULL is allowed, and the unaligned pointer is refused before it is read.
-        unsafe {
-            assert!(read_options(ptr::null()).unwrap().is_none());
-            let odd = ptr::without_provenance(0x1001);
-            assert_eq!(read_options(odd).err().unwrap().errno(), libc::EINVAL);
-        }
     }
 }

@@ -13,13 +13,15 @@ use std::ffi::{c_char, c_int, c_void};
 
 use libc::size_t;
 
-use super::Result;
-use super::error::Failure;
-use super::inotify::{asyncinotify, on_handle};
+use super::instance::on_handle;
+use super::mask::mask_from_c;
 use super::pointer::{array, optional_output, output, path, put_text};
-use crate::{Mask, WatchId};
+use super::types::inotify::asyncinotify;
+pub use super::types::watch::{asyncinotify_destroy, asyncinotify_watch};
+use crate::WatchId;
 
-// Values of <sys/inotify.h>, written out: the header shows them as they stand here, and a test compares them with libc.
+// The values of <sys/inotify.h> are written out, because the header shows them as they stand here. A test compares them
+// with those of libc.
 
 /// File was accessed: read(2), execve(2).
 pub const ASYNCINOTIFY_ACCESS: u32 = 0x00000001;
@@ -76,24 +78,6 @@ pub const ASYNCINOTIFY_MASK_ADD: u32 = 0x20000000;
 /// When adding: end the watch after one event.
 pub const ASYNCINOTIFY_ONESHOT: u32 = 0x80000000;
 
-/// A watch: never 0, never used twice in the life of a process.
-pub type asyncinotify_watch = u64;
-
-/// Frees userdata. Called exactly once with the pointer it was given with, with no lock held, on whichever thread ended
-/// what the userdata belonged to. It may call anything in this library.
-pub type asyncinotify_destroy = Option<unsafe extern "C" fn(userdata: *mut c_void)>;
-
-/// A mask as C gave it.
-pub(crate) fn mask(bits: u32) -> Result<Mask> {
-    Mask::from_bits(bits).ok_or_else(|| {
-        let unknown = bits & !Mask::all().bits();
-        Failure::new(
-            libc::EINVAL,
-            format!("`mask` has unknown bits {unknown:#x}"),
-        )
-    })
-}
-
 /// Watches a file or directory.
 ///
 /// A second call for the same inode (the same path, a hard link, a symbolic link to it) is the same watch: its number is
@@ -131,7 +115,7 @@ pub unsafe extern "C" fn asyncinotify_add_watch(
     on_handle("asyncinotify_add_watch", self_, |call| {
         // SAFETY: the header asks for a NUL-terminated string, and for a place for one watch or NULL.
         let (path, out) = unsafe { (self::path(path)?, optional_output(out, "out")?) };
-        let watch = call.inotify.add_watch(path, self::mask(mask)?)?;
+        let watch = call.inotify().add_watch(path, mask_from_c(mask)?)?;
         out.put_first(watch.as_raw());
         Ok(0)
     })
@@ -158,7 +142,7 @@ pub unsafe extern "C" fn asyncinotify_rm_watch(
     watch: asyncinotify_watch,
 ) -> c_int {
     on_handle("asyncinotify_rm_watch", self_, |call| {
-        call.inotify.rm_watch(WatchId::from_raw(watch))?;
+        call.inotify().rm_watch(WatchId::from_raw(watch))?;
         Ok(0)
     })
 }
@@ -184,7 +168,7 @@ pub unsafe extern "C" fn asyncinotify_watch_path(
     size: size_t,
 ) -> isize {
     on_handle("asyncinotify_watch_path", self_, |call| {
-        let path = call.inotify.watch_path(WatchId::from_raw(watch))?;
+        let path = call.inotify().watch_path(WatchId::from_raw(watch))?;
         // SAFETY: the header asks for room of `size` bytes.
         let length = unsafe { put_text(path.to_bytes(), buf, size) }?;
         Ok(length as isize)
@@ -214,7 +198,7 @@ pub unsafe extern "C" fn asyncinotify_watch_set_path(
     on_handle("asyncinotify_watch_set_path", self_, |call| {
         // SAFETY: the header asks for a NUL-terminated string.
         let path = unsafe { self::path(path) }?;
-        call.inotify
+        call.inotify()
             .watch_set_path(WatchId::from_raw(watch), path)?;
         Ok(0)
     })
@@ -242,7 +226,7 @@ pub unsafe extern "C" fn asyncinotify_watch_mask(
     on_handle("asyncinotify_watch_mask", self_, |call| {
         // SAFETY: the header asks for a place for one mask.
         let out = unsafe { output(out, "out") }?;
-        out.put_first(call.inotify.watch_mask(WatchId::from_raw(watch))?.bits());
+        out.put_first(call.inotify().watch_mask(WatchId::from_raw(watch))?.bits());
         Ok(0)
     })
 }
@@ -264,7 +248,7 @@ pub unsafe extern "C" fn asyncinotify_watch_wd(
     watch: asyncinotify_watch,
 ) -> c_int {
     on_handle("asyncinotify_watch_wd", self_, |call| {
-        Ok(call.inotify.watch_wd(WatchId::from_raw(watch))?)
+        Ok(call.inotify().watch_wd(WatchId::from_raw(watch))?)
     })
 }
 
@@ -286,7 +270,7 @@ pub unsafe extern "C" fn asyncinotify_watch_is_active(
 ) -> c_int {
     on_handle("asyncinotify_watch_is_active", self_, |call| {
         Ok(call
-            .inotify
+            .inotify()
             .watch_is_active(WatchId::from_raw(watch))?
             .into())
     })
@@ -318,12 +302,7 @@ pub unsafe extern "C" fn asyncinotify_watch_set_userdata(
     destroy: asyncinotify_destroy,
 ) -> c_int {
     on_handle("asyncinotify_watch_set_userdata", self_, |call| {
-        let watch = WatchId::from_raw(watch);
-        let alive = || Ok(call.inotify.watch_is_active(watch).map(drop)?);
-        let replaced = call
-            .attachments
-            .set_userdata(watch, userdata, destroy, alive)?;
-        drop(replaced);
+        call.set_userdata(WatchId::from_raw(watch), userdata, destroy)?;
         Ok(0)
     })
 }
@@ -349,9 +328,7 @@ pub unsafe extern "C" fn asyncinotify_watch_userdata(
     on_handle("asyncinotify_watch_userdata", self_, |call| {
         // SAFETY: the header asks for a place for one pointer.
         let out = unsafe { output(out, "out") }?;
-        let watch = WatchId::from_raw(watch);
-        call.inotify.watch_is_active(watch)?;
-        out.put_first(call.attachments.userdata(watch));
+        out.put_first(call.userdata(WatchId::from_raw(watch))?);
         Ok(0)
     })
 }
@@ -377,7 +354,7 @@ pub unsafe extern "C" fn asyncinotify_watches(
     on_handle("asyncinotify_watches", self_, |call| {
         // SAFETY: the header asks for room for `cap` watches.
         let ids = unsafe { array(ids, cap, "ids") }?;
-        let watches = call.inotify.watches()?;
+        let watches = call.inotify().watches()?;
         for (index, watch) in watches.iter().take(ids.len()).enumerate() {
             ids.put(index, watch.as_raw());
         }
@@ -388,6 +365,7 @@ pub unsafe extern "C" fn asyncinotify_watches(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Mask;
 
     #[test]
     fn the_masks_are_the_kernels() {
@@ -424,10 +402,5 @@ mod tests {
             all |= ours;
         }
         assert_eq!(all, Mask::all().bits());
-        assert!(mask(all).is_ok());
-        assert_eq!(
-            mask(0x0010_0000 | ASYNCINOTIFY_CREATE).unwrap_err().errno(),
-            libc::EINVAL
-        );
     }
 }

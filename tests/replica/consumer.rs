@@ -9,9 +9,9 @@ use libc::*;
 
 use crate::kinds::{Kind, LIST_EXISTING, Place, Taking, WHOLE};
 use crate::support::abi::{Event, Handle, TreeOptions, last_message};
+use crate::support::disk::{Entries, on_disk};
 use crate::support::folder::{Folder, c_path};
 use crate::support::kernel::{Epoll, kernel_watches, poll_in};
-use crate::support::disk::{Entries, on_disk};
 use crate::support::replica::{Expect, Replica};
 use crate::support::rng::{Rng, mix};
 use crate::support::{PATIENCE_MS, queue_limit};
@@ -751,7 +751,12 @@ impl Tree {
     /// Nobody touches the root itself: it is read only, by the library and by this test.
     fn judge_root(&self, event: &Event) -> Outcome {
         let reading = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
-        match self.replica.of_root.keys().find(|&&bits| bits & reading == 0) {
+        match self
+            .replica
+            .of_root
+            .keys()
+            .find(|&&bits| bits & reading == 0)
+        {
             Some(_) => Err(format!("nobody did that to the root: {event}")),
             None => Ok(()),
         }

@@ -13,6 +13,7 @@ use crate::support::masks;
 use crate::support::rng::Rng;
 
 mod action;
+mod independence;
 mod real;
 
 use action::{Action, Allowed, Draw, SLOTS};
@@ -36,12 +37,13 @@ pub(crate) fn run(seed: u64, operations: usize) -> Result<(), String> {
             "against the real kernel: {count:?}, permissions {}, mounts {}",
             allowed.permissions, allowed.mounts
         );
-        Ok(())
+        Ok::<(), String>(())
     };
     let thread = std::thread::spawn(play);
     thread
         .join()
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    independence::run(seed, operations / 10)
 }
 
 /// How much was compared.
@@ -53,6 +55,30 @@ struct Count {
     events: usize,
 }
 
+/// Numbers that differ, but stand for the same things: each real one for one simulated one.
+struct Pairs<T> {
+    simulated: BTreeMap<T, T>,
+    real: BTreeMap<T, T>,
+}
+
+impl<T> Default for Pairs<T> {
+    fn default() -> Pairs<T> {
+        Pairs {
+            simulated: BTreeMap::new(),
+            real: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T: Ord + Copy> Pairs<T> {
+    /// Whether the two belong together, as far as is known.
+    fn pair(&mut self, real: T, simulated: T) -> bool {
+        let known = *self.simulated.entry(real).or_insert(simulated);
+        let back = *self.real.entry(simulated).or_insert(real);
+        (known, back) == (simulated, real)
+    }
+}
+
 /// Both kernels, with the same files open.
 struct Pair {
     real: Real,
@@ -61,9 +87,8 @@ struct Pair {
     /// Which may be compared: the first listing of a descriptor.
     unlisted: [bool; SLOTS],
     last_wd: i32,
-    /// Each real cookie's simulated one, and each real inode's.
-    cookies: BTreeMap<u32, u32>,
-    inodes: BTreeMap<(u64, u64), (u64, u64)>,
+    cookies: Pairs<u32>,
+    inodes: Pairs<(u64, u64)>,
     allowed: Allowed,
     count: Count,
     trace: Vec<String>,
@@ -83,8 +108,8 @@ impl Pair {
             open: Default::default(),
             unlisted: Default::default(),
             last_wd: 0,
-            cookies: BTreeMap::new(),
-            inodes: BTreeMap::new(),
+            cookies: Pairs::default(),
+            inodes: Pairs::default(),
             allowed,
             count: Count::default(),
             trace: Vec::new(),
@@ -146,14 +171,7 @@ impl Pair {
                 }
                 None => Ok(()),
             },
-            Action::WaitForRenames(slot) => match &self.open[*slot] {
-                Some((real, simulated)) => {
-                    let real = self.real.kind_of(real, b".no-such-name");
-                    let real = real.map(drop).or_else(absent);
-                    same("wait_for_renames", &real, &simulated.wait_for_renames())
-                }
-                None => Ok(()),
-            },
+            Action::WaitForRenames(slot) => self.wait_for_renames(*slot),
             Action::Add(path, mask) => {
                 let real = self.real.add(path, *mask);
                 self.added(real, self.inotify.add(path, *mask))
@@ -179,6 +197,17 @@ impl Pair {
         }
     }
 
+    fn wait_for_renames(&self, slot: usize) -> Result<(), String> {
+        let Some((real, simulated)) = &self.open[slot] else {
+            return Ok(());
+        };
+        let real = match self.real.kind_of(real, b".no-such-name") {
+            Err(libc::ENOENT) => Ok(()),
+            other => other.map(drop),
+        };
+        same("wait_for_renames", &real, &simulated.wait_for_renames())
+    }
+
     fn operate(&mut self, operation: &Operation) -> Result<(), String> {
         let real = self.real.operate(operation);
         let simulated = with_kernel(|kernel| kernel.run(operation));
@@ -186,7 +215,7 @@ impl Pair {
         self.count.operations += usize::from(simulated.is_ok());
         if matches!(operation, Operation::Unmount(_)) {
             // The next filesystem may get the same number, and its inodes theirs.
-            self.inodes.clear();
+            self.inodes = Pairs::default();
         }
         same("operation", &real, &simulated)
     }
@@ -213,18 +242,15 @@ impl Pair {
         let (real_base, base) = (base.map(|it| it.0), base.map(|it| it.1));
         let real = self.real.open(real_base, path, list, follow);
         let simulated = BareDirectory::open(base, path, list, follow);
-        let errno = |it: &Sys<()>| *it;
-        let (real_result, result) = (
-            real.as_ref().map(drop).map_err(|&errno| errno),
-            simulated.as_ref().map(drop).map_err(|&errno| errno),
-        );
-        self.outcome(&errno(&result));
-        same("open", &real_result, &result)?;
+        let errno = simulated.as_ref().err().copied();
+        self.outcome(&errno.map_or(Ok(()), Err));
+        same("open", &real.as_ref().err().copied(), &errno)?;
         if let (Ok(real), Ok(simulated)) = (real, simulated) {
             let identity = self.real.identity(&real).expect("fstat works");
             let other = simulated.identity().expect("fstat works");
-            let known = *self.inodes.entry(identity).or_insert(other);
-            same("identity", &known, &other)?;
+            if !self.inodes.pair(identity, other) {
+                return Err("another directory was opened".into());
+            }
             // Closes what was open in the slot before.
             self.open[slot] = Some((real, simulated));
             self.unlisted[slot] = true;
@@ -272,9 +298,9 @@ impl Pair {
             let Some(other) = real.get(index) else {
                 return Err("the real kernel has told no more than the others".into());
             };
-            let cookie = *self.cookies.entry(other.cookie).or_insert(event.cookie);
-            let is_same = other.text() == event.text() && cookie == event.cookie;
-            if !is_same || (cookie == 0) != (other.cookie == 0) {
+            let cookies = (event.cookie != 0) == (other.cookie != 0)
+                && self.cookies.pair(other.cookie, event.cookie);
+            if !cookies || other.text() != event.text() {
                 return Err(format!("the real kernel: {}", other.describe()));
             }
         }
@@ -292,14 +318,6 @@ impl Pair {
         let simulated = with_kernel(|kernel| kernel.tree(b"/"));
         let simulated: Vec<Vec<u8>> = simulated.into_keys().collect();
         same("tree", &self.real.names(), &simulated)
-    }
-}
-
-fn absent(errno: i32) -> Sys<()> {
-    if errno == libc::ENOENT {
-        Ok(())
-    } else {
-        Err(errno)
     }
 }
 

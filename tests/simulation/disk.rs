@@ -37,12 +37,17 @@ pub fn parent(path: &[u8]) -> &[u8] {
 }
 
 pub fn is_below(path: &[u8], above: &[u8]) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"))
+    path.strip_prefix(above)
+        .is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 impl Disk {
     pub fn is_dir(&self, path: &[u8]) -> bool {
-        path.is_empty() || self.nodes.get(path).is_some_and(|node| node.kind == Kind::Directory)
+        path.is_empty()
+            || self
+                .nodes
+                .get(path)
+                .is_some_and(|node| node.kind == Kind::Directory)
     }
 
     pub fn is_empty_dir(&self, path: &[u8]) -> bool {
@@ -51,12 +56,18 @@ impl Disk {
 
     /// The names in a directory.
     pub fn names_in(&self, id: u32) -> std::collections::BTreeSet<Vec<u8>> {
-        let path = self.nodes.iter().find(|(_, node)| node.id == id).map(|(path, _)| path);
+        let path = self
+            .nodes
+            .iter()
+            .find(|(_, node)| node.id == id)
+            .map(|(path, _)| path);
         let Some(path) = path else {
             return Default::default();
         };
         let names = self.nodes.keys().filter(|other| parent(other) == &path[..]);
-        names.map(|other| other[path.len() + 1..].to_vec()).collect()
+        names
+            .map(|other| other[path.len() + 1..].to_vec())
+            .collect()
     }
 
     fn add(&mut self, path: &[u8], kind: Kind) -> bool {
@@ -70,7 +81,12 @@ impl Disk {
     }
 
     fn take(&mut self, path: &[u8]) -> Vec<(Path, Node)> {
-        let mine: Vec<Path> = self.nodes.keys().filter(|other| *other == path || is_below(other, path)).cloned().collect();
+        let mine: Vec<Path> = self
+            .nodes
+            .keys()
+            .filter(|other| *other == path || is_below(other, path))
+            .cloned()
+            .collect();
         let mut branch = Vec::new();
         for full in mine {
             if let Some(node) = self.nodes.remove(&full) {
@@ -94,23 +110,42 @@ impl Disk {
             Operation::Symlink(_, path) => self.add(path, Kind::Other),
             Operation::Write(path) => self.is_file(path),
             Operation::Read(path) => self.nodes.contains_key(path),
-            Operation::Unlink(path) => self.nodes.get(path).is_some_and(|node| node.kind != Kind::Directory) && !self.take(path).is_empty(),
-            Operation::Rmdir(path) => self.nodes.contains_key(path) && self.is_empty_dir(path) && !self.take(path).is_empty(),
+            Operation::Unlink(path) => {
+                self.nodes
+                    .get(path)
+                    .is_some_and(|node| node.kind != Kind::Directory)
+                    && !self.take(path).is_empty()
+            }
+            Operation::Rmdir(path) => {
+                self.nodes.contains_key(path)
+                    && self.is_empty_dir(path)
+                    && !self.take(path).is_empty()
+            }
             Operation::Rename(from, to) => self.rename(from, to),
             Operation::Exchange(one, other) => self.exchange(one, other),
             Operation::Link(from, to) => self.link(from, to),
-            Operation::Chmod(path, mode) => self.nodes.get_mut(path).map(|node| node.mode = *mode).is_some(),
+            Operation::Chmod(path, mode) => self
+                .nodes
+                .get_mut(path)
+                .map(|node| node.mode = *mode)
+                .is_some(),
             Operation::Overflow => true,
             Operation::Mount(_) | Operation::Unmount(_) => false,
         }
     }
 
     fn is_file(&self, path: &[u8]) -> bool {
-        self.nodes.get(path).is_some_and(|node| node.kind == Kind::Regular)
+        self.nodes
+            .get(path)
+            .is_some_and(|node| node.kind == Kind::Regular)
     }
 
     fn link(&mut self, from: &[u8], to: &[u8]) -> bool {
-        let Some(&node) = self.nodes.get(from).filter(|node| node.kind == Kind::Regular) else {
+        let Some(&node) = self
+            .nodes
+            .get(from)
+            .filter(|node| node.kind == Kind::Regular)
+        else {
             return false;
         };
         let free = !self.nodes.contains_key(to) && self.is_dir(parent(to));
@@ -157,20 +192,29 @@ impl Disk {
 
     /// The tree as its root sees it, wherever it is by now.
     pub fn view(&self, root: u32) -> Rc<View> {
-        let path = self.nodes.iter().find(|(_, node)| node.id == root).map(|(path, _)| path.clone());
+        let path = self
+            .nodes
+            .iter()
+            .find(|(_, node)| node.id == root)
+            .map(|(path, _)| path.clone());
         let mut entries = BTreeMap::new();
         let mut mode = 7;
         if let Some(path) = &path {
             mode = self.nodes[path].mode;
             // Whoever can't get there can't read it.
-            let closed = |(other, node): (&Path, &Node)| is_below(path, other) && node.mode & 1 == 0;
+            let closed =
+                |(other, node): (&Path, &Node)| is_below(path, other) && node.mode & 1 == 0;
             if self.nodes.iter().any(closed) {
                 mode = 0;
             }
             let below = self.nodes.iter().filter(|(other, _)| is_below(other, path));
             entries.extend(below.map(|(other, node)| (other[path.len()..].to_vec(), *node)));
         }
-        Rc::new(View { path, mode, entries })
+        Rc::new(View {
+            path,
+            mode,
+            entries,
+        })
     }
 }
 
@@ -184,16 +228,25 @@ pub struct View {
 
 impl View {
     pub fn is_dir(&self, path: &[u8]) -> bool {
-        path.is_empty() || self.entries.get(path).is_some_and(|node| node.kind == Kind::Directory)
+        path.is_empty()
+            || self
+                .entries
+                .get(path)
+                .is_some_and(|node| node.kind == Kind::Directory)
     }
 
     pub fn paths_of(&self, id: u32) -> impl Iterator<Item = &Path> {
-        self.entries.iter().filter(move |(_, node)| node.id == id).map(|(path, _)| path)
+        self.entries
+            .iter()
+            .filter(move |(_, node)| node.id == id)
+            .map(|(path, _)| path)
     }
 
     /// Whether the library may be refused a look at a directory: it, or one above it, lacks a permission.
     pub fn is_closed(&self, path: &[u8]) -> bool {
-        let closed = |(above, node): (&Path, &Node)| node.mode & 5 != 5 && (above == path || is_below(path, above));
+        let closed = |(above, node): (&Path, &Node)| {
+            node.mode & 5 != 5 && (above == path || is_below(path, above))
+        };
         self.mode & 5 != 5 || self.entries.iter().any(closed)
     }
 }

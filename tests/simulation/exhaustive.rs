@@ -31,10 +31,26 @@ struct Stage {
 }
 
 const STAGES: [Stage; 4] = [
-    Stage { operations: 1, placing: Placing::Every, share: 30 },
-    Stage { operations: 2, placing: Placing::Every, share: 50 },
-    Stage { operations: 3, placing: Placing::TwoBlocks, share: 12 },
-    Stage { operations: 4, placing: Placing::TwoBlocks, share: 8 },
+    Stage {
+        operations: 1,
+        placing: Placing::Every,
+        share: 30,
+    },
+    Stage {
+        operations: 2,
+        placing: Placing::Every,
+        share: 50,
+    },
+    Stage {
+        operations: 3,
+        placing: Placing::TwoBlocks,
+        share: 12,
+    },
+    Stage {
+        operations: 4,
+        placing: Placing::TwoBlocks,
+        share: 8,
+    },
 ];
 
 pub fn configs() -> Vec<Config> {
@@ -42,7 +58,12 @@ pub fn configs() -> Vec<Config> {
     for start in 0..STARTS.len() {
         for mask in MASKS {
             for lists in [true, false] {
-                all.extend(BATCHES.map(|batch| Config { mask, lists, batch, start }));
+                all.extend(BATCHES.map(|batch| Config {
+                    mask,
+                    lists,
+                    batch,
+                    start,
+                }));
             }
         }
     }
@@ -70,10 +91,14 @@ struct Work<'a> {
 /// A fixed order in which every part of the whole comes early: what does not fit into the time is left out evenly.
 fn scatter<T>(mut units: Vec<T>) -> Vec<T> {
     let count = units.len();
-    let mut keyed: Vec<(u64, T)> = units.drain(..).enumerate().map(|(at, unit)| {
-        let key = (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (key, unit)
-    }).collect();
+    let mut keyed: Vec<(u64, T)> = units
+        .drain(..)
+        .enumerate()
+        .map(|(at, unit)| {
+            let key = (at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (key, unit)
+        })
+        .collect();
     keyed.sort_by_key(|(key, _)| *key);
     let units: Vec<T> = keyed.into_iter().map(|(_, unit)| unit).collect();
     assert_eq!(units.len(), count);
@@ -98,7 +123,10 @@ fn units(stage: &Stage) -> (Vec<Unit>, u64) {
             prefixes = longer;
         }
         for config in configs().into_iter().filter(|config| config.start == start) {
-            let units = prefixes.iter().map(|before| Unit { config, before: before.clone() });
+            let units = prefixes.iter().map(|before| Unit {
+                config,
+                before: before.clone(),
+            });
             found.extend(units);
         }
     }
@@ -194,7 +222,11 @@ impl Work<'_> {
         };
         let (units, next) = (self.units.len() as u64, self.next.load(Relaxed));
         let played = next.saturating_sub(THREADS as u64).min(units);
-        let far = if self.late.load(Relaxed) { format!("{played} of {units} units in time") } else { "all of it".into() };
+        let far = if self.late.load(Relaxed) {
+            format!("{played} of {units} units in time")
+        } else {
+            "all of it".into()
+        };
         println!(
             "{} operation(s), {placing}: {} runs of {} sequences in {:.1} s ({rate:.0} runs/s), {far}; left out: {} placements that commute, {} sequences equal up to names; {} failed; most calls in one call {}",
             self.stage.operations,

@@ -3,13 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use libc::{IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVED_TO};
 use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_MODIFY, IN_MOVE_SELF, IN_OPEN};
+use libc::{
+    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVED_TO,
+};
 
 use asyncinotify::simulation::Operation;
 
 use crate::disk::{Kind, Path, View, is_below};
-use crate::support::replica::{Entries, Expect, Fault, Replica, SYNC_BEGIN, SYNC_END, SYNTHETIC, Told, Verdict, WHOLE, fault};
+use crate::support::replica::{
+    Entries, Expect, Fault, Replica, SYNC_BEGIN, SYNC_END, SYNTHETIC, Told, Verdict, WHOLE, fault,
+};
 
 /// Something has happened to an entry, and an event must say so before the next rest.
 struct Owed {
@@ -45,6 +49,8 @@ pub struct Judge {
     blind: BTreeSet<u32>,
     /// An ERROR of the root since the last rest: it can't be reached, so nothing that is not watched yet can be.
     unreachable: bool,
+    /// The same until a SYNC_END: what was watched may stay so, but is not listed.
+    pub lost: bool,
     /// A call was made to fail, or a limit may be reached: an ERROR is no wonder.
     pub excused: bool,
     /// The tree is set up: from now on what happens is told.
@@ -93,6 +99,7 @@ impl Judge {
             owed: Vec::new(),
             blind: BTreeSet::new(),
             unreachable: false,
+            lost: false,
             excused: false,
             set_up: false,
             heard_whole: false,
@@ -131,8 +138,14 @@ impl Judge {
     /// What is there, as far as the tree tells of it, by the paths that events have.
     fn disk(&self) -> Entries {
         let full = |path: &Path| [&self.given[..], path].concat();
-        let told_of = self.now().entries.iter().filter(|(path, _)| self.is_told_of(path));
-        told_of.map(|(path, node)| (full(path), node.kind == Kind::Directory)).collect()
+        let told_of = self
+            .now()
+            .entries
+            .iter()
+            .filter(|(path, _)| self.is_told_of(path));
+        told_of
+            .map(|(path, node)| (full(path), node.kind == Kind::Directory))
+            .collect()
     }
 
     fn now(&self) -> &Rc<View> {
@@ -231,13 +244,17 @@ impl Judge {
             return Ok(());
         }
         let path = event.path.clone().unwrap_or_default();
-        let within = path.strip_prefix(&self.given[..]).unwrap_or_default().to_vec();
+        let within = path
+            .strip_prefix(&self.given[..])
+            .unwrap_or_default()
+            .to_vec();
         if event.flags == 0 && bits & WHOLE == 0 && bits != IN_IGNORED {
             let key = (bits, within.clone());
             let told = self.told.entry(key.clone()).or_default();
             *told += 1;
             if *told > self.happened.get(&key).copied().unwrap_or(0) {
-                let reading = event.is_dir() && bits & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0;
+                let reading =
+                    event.is_dir() && bits & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0;
                 if reading {
                     if self.soft.is_empty() {
                         self.soft.push(fault("own-reading", event));
@@ -255,22 +272,34 @@ impl Judge {
         if event.flagged(SYNC_BEGIN) {
             self.list_is_owed();
         }
+        self.lost &= !event.flagged(SYNC_END);
         if event.flagged(SYNC_END) && !self.expect.lists {
             // Whole again from here on: what came before is for the program to look at.
             self.owed.clear();
         }
         let names = event.flagged(SYNTHETIC) || (bits == IN_MOVED_TO && event.moved_from.is_none());
-        self.owed.retain(|owed| !(owed.paths.contains(&within) && (names || bits & owed.bits != 0)));
+        self.owed
+            .retain(|owed| !(owed.paths.contains(&within) && (names || bits & owed.bits != 0)));
         Ok(())
     }
 
     /// No path that an entry did not have since the last rest.
     fn judge_paths(&self, event: &Told, within: &[u8]) -> Verdict {
-        let was = |path: &[u8]| path.is_empty() || self.allowed.contains(path) || self.views.iter().any(|view| view.entries.contains_key(path));
+        let was = |path: &[u8]| {
+            path.is_empty()
+                || self.allowed.contains(path)
+                || self
+                    .views
+                    .iter()
+                    .any(|view| view.entries.contains_key(path))
+        };
         if !was(within) {
             return Err(fault("a-path-that-never-was", event));
         }
-        let from = event.moved_from.as_ref().and_then(|from| from.strip_prefix(&self.given[..]));
+        let from = event
+            .moved_from
+            .as_ref()
+            .and_then(|from| from.strip_prefix(&self.given[..]));
         match from {
             // A plain watch goes on telling of its directory by the path that it was given.
             Some(_) if !self.expect.alone => Ok(()),
@@ -294,7 +323,7 @@ impl Judge {
                 };
                 found |= id.is_some();
                 if within.is_empty() {
-                    self.unreachable = true;
+                    (self.unreachable, self.lost) = (true, true);
                 } else {
                     self.blind.extend(id);
                 }
@@ -318,8 +347,15 @@ impl Judge {
         }
         let view = self.now().clone();
         // What came since may be told by its own event, which such a mask does not ask for.
-        let stayed = |path: &Path, id: u32| self.views.iter().all(|view| view.entries.get(path).is_some_and(|node| node.id == id));
-        let files = view.entries.iter().filter(|(path, node)| node.kind == Kind::Regular && self.is_told_of(path));
+        let stayed = |path: &Path, id: u32| {
+            self.views
+                .iter()
+                .all(|view| view.entries.get(path).is_some_and(|node| node.id == id))
+        };
+        let files = view
+            .entries
+            .iter()
+            .filter(|(path, node)| node.kind == Kind::Regular && self.is_told_of(path));
         let owed: Vec<Owed> = files
             .filter(|(path, node)| stayed(path, node.id))
             .map(|(path, node)| Owed {
@@ -334,7 +370,9 @@ impl Judge {
 
     fn is_blind(&self, path: &[u8]) -> bool {
         let view = self.now();
-        let above = |(other, node): (&Path, &crate::disk::Node)| (other == path || is_below(path, other)) && self.blind.contains(&node.id);
+        let above = |(other, node): (&Path, &crate::disk::Node)| {
+            (other == path || is_below(path, other)) && self.blind.contains(&node.id)
+        };
         view.entries.iter().any(above)
     }
 
@@ -344,7 +382,10 @@ impl Judge {
         let view = self.now().clone();
         if view.path.is_none() || self.replica.ended {
             if self.replica.ended != view.path.is_none() {
-                return Err(fault("the-end-of-the-root", format!("told: {}", self.replica.ended)));
+                return Err(fault(
+                    "the-end-of-the-root",
+                    format!("told: {}", self.replica.ended),
+                ));
             }
             self.owed.clear();
             return Ok(());
@@ -366,9 +407,15 @@ impl Judge {
     }
 
     fn judge_directories(&mut self, view: &View, directories: &[Vec<u8>]) -> Verdict {
-        let listed: BTreeSet<Path> = directories.iter().map(|path| path[self.given.len()..].to_vec()).collect();
+        let listed: BTreeSet<Path> = directories
+            .iter()
+            .map(|path| path[self.given.len()..].to_vec())
+            .collect();
         if listed.len() != directories.len() {
-            return Err(fault("watched-twice", format!("{} of {}", listed.len(), directories.len())));
+            return Err(fault(
+                "watched-twice",
+                format!("{} of {}", listed.len(), directories.len()),
+            ));
         }
         for path in &listed {
             if !view.is_dir(path) || !(path.is_empty() || self.is_to_be_watched(path)) {
@@ -378,9 +425,14 @@ impl Judge {
             self.blind.remove(&id);
         }
         let root = (Path::new(), self.root);
-        let all = view.entries.iter().filter(|(path, node)| node.kind == Kind::Directory && self.is_to_be_watched(path));
+        let all = view
+            .entries
+            .iter()
+            .filter(|(path, node)| node.kind == Kind::Directory && self.is_to_be_watched(path));
         let mut unreached = Vec::new();
-        for (path, id) in std::iter::once(root).chain(all.map(|(path, node)| (path.clone(), node.id))) {
+        for (path, id) in
+            std::iter::once(root).chain(all.map(|(path, node)| (path.clone(), node.id)))
+        {
             if !listed.contains(&path) && self.unreachable {
                 unreached.push(id);
             } else if !listed.contains(&path) && !self.is_blind(&path) {
@@ -399,7 +451,11 @@ impl Judge {
             if one.id != self.root && now.iter().all(hidden) || self.unreachable {
                 continue;
             }
-            let paths: Vec<String> = one.paths.iter().map(|path| path.escape_ascii().to_string()).collect();
+            let paths: Vec<String> = one
+                .paths
+                .iter()
+                .map(|path| path.escape_ascii().to_string())
+                .collect();
             let kind = match one.bits {
                 IN_CLOSE_WRITE if one.listed => "not-listed",
                 IN_CLOSE_WRITE => "write-not-told",
@@ -411,9 +467,18 @@ impl Judge {
         Ok(())
     }
 
+    /// Whether a directory may be watched although it is not listed.
+    pub fn may_hold(&self, path: &[u8]) -> bool {
+        let root = self.now().path.as_deref().unwrap_or_default();
+        self.lost && (path == root || is_below(path, root))
+    }
+
     /// The real paths of the directories that the library says it watches.
     pub fn real(&self, directories: &[Vec<u8>]) -> Vec<Path> {
         let root = self.now().path.clone().unwrap_or_default();
-        directories.iter().map(|path| [&root[..], &path[self.given.len()..]].concat()).collect()
+        directories
+            .iter()
+            .map(|path| [&root[..], &path[self.given.len()..]].concat())
+            .collect()
     }
 }

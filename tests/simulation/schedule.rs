@@ -50,7 +50,10 @@ impl Placements<'_, '_> {
                 return false;
             };
             // A call that does not end has no end of places for a step.
-            let spins = played.fault.as_ref().is_some_and(|fault| fault.kind == "spins");
+            let spins = played
+                .fault
+                .as_ref()
+                .is_some_and(|fault| fault.kind == "spins");
             for (step, call) in played.choices.into_iter().filter(|_| !spins) {
                 let mut next = played.taken[..step as usize].to_vec();
                 next.push(call);
@@ -88,7 +91,11 @@ impl Placements<'_, '_> {
                 if first == steps {
                     continue;
                 }
-                let from = if start == REST { base.seen.len() } else { start as usize };
+                let from = if start == REST {
+                    base.seen.len()
+                } else {
+                    start as usize
+                };
                 let ends = places(&played, from, later);
                 self.tally.commutes += (played.seen.len().saturating_sub(from) - ends.len()) as u64;
                 for end in ends {

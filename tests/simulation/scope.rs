@@ -36,11 +36,31 @@ pub fn disk_after(operations: &[Operation]) -> Disk {
 /// Every operation of the scope that can be done in a state of the disk.
 pub fn operations(disk: &Disk) -> Vec<Operation> {
     let mut all = Vec::new();
-    let root = if disk.nodes.contains_key(ROOT) { ROOT } else { ELSEWHERE };
-    let directories: Vec<&Path> = disk.nodes.iter().filter(|(_, node)| node.kind == Kind::Directory).map(|(path, _)| path).collect();
+    let root = if disk.nodes.contains_key(ROOT) {
+        ROOT
+    } else {
+        ELSEWHERE
+    };
+    let directories: Vec<&Path> = disk
+        .nodes
+        .iter()
+        .filter(|(_, node)| node.kind == Kind::Directory)
+        .map(|(path, _)| path)
+        .collect();
     // A top directory is what is renamed, not where names come and go.
-    let places: Vec<Path> = directories.iter().flat_map(|path| NAMES.iter().map(|&name| [path, &b"/"[..], &[name]].concat())).collect();
-    let entries: Vec<&Path> = disk.nodes.keys().filter(|path| !parent(path).is_empty()).collect();
+    let places: Vec<Path> = directories
+        .iter()
+        .flat_map(|path| {
+            NAMES
+                .iter()
+                .map(|&name| [path, &b"/"[..], &[name]].concat())
+        })
+        .collect();
+    let entries: Vec<&Path> = disk
+        .nodes
+        .keys()
+        .filter(|path| !parent(path).is_empty())
+        .collect();
     for place in &places {
         all.push(Operation::Mkdir(place.clone()));
         all.push(Operation::Create(place.clone()));
@@ -55,7 +75,10 @@ pub fn operations(disk: &Disk) -> Vec<Operation> {
         let later = entries.iter().filter(|other| *other > path);
         all.extend(later.map(|other| Operation::Exchange((*path).clone(), (*other).clone())));
     }
-    for &path in directories.iter().filter(|path| ***path == root || is_below(path, root)) {
+    for &path in directories
+        .iter()
+        .filter(|path| ***path == root || is_below(path, root))
+    {
         let mode = if disk.nodes[path].mode == 0 { 7 } else { 0 };
         all.push(Operation::Chmod(path.clone(), mode));
     }
@@ -86,13 +109,19 @@ fn is_outside(operation: &Operation) -> bool {
 pub fn symmetries(start: &[Operation]) -> Vec<[u8; 4]> {
     let nodes = |start: &[Operation]| -> BTreeSet<(Path, bool)> {
         let disk = disk_after(start);
-        let kinds = disk.nodes.iter().map(|(path, node)| (path.clone(), node.kind == Kind::Directory));
+        let kinds = disk
+            .nodes
+            .iter()
+            .map(|(path, node)| (path.clone(), node.kind == Kind::Directory));
         kinds.collect()
     };
     let before = nodes(start);
     let mut found = Vec::new();
     let mut try_one = |names: [u8; 4]| {
-        let renamed: Vec<Operation> = start.iter().map(|operation| rename(operation, &names)).collect();
+        let renamed: Vec<Operation> = start
+            .iter()
+            .map(|operation| rename(operation, &names))
+            .collect();
         if names != NAMES && nodes(&renamed) == before {
             found.push(names);
         }
@@ -101,7 +130,10 @@ pub fn symmetries(start: &[Operation]) -> Vec<[u8; 4]> {
         for b in NAMES.into_iter().filter(|&b| b != a) {
             for c in NAMES.into_iter().filter(|&c| c != a && c != b) {
                 let used = [a, b, c];
-                let d = NAMES.into_iter().find(|name| !used.contains(name)).unwrap_or(b'd');
+                let d = NAMES
+                    .into_iter()
+                    .find(|name| !used.contains(name))
+                    .unwrap_or(b'd');
                 try_one([a, b, c, d]);
             }
         }
@@ -113,7 +145,10 @@ fn rename(operation: &Operation, names: &[u8; 4]) -> Operation {
     let path = |path: &Path| -> Path {
         let mut renamed = path.clone();
         // The first component is a top directory, which keeps its name.
-        let components = path.iter().enumerate().filter(|&(at, _)| at >= 3 && path[at - 1] == b'/');
+        let components = path
+            .iter()
+            .enumerate()
+            .filter(|&(at, _)| at >= 3 && path[at - 1] == b'/');
         for (at, byte) in components {
             if let Some(index) = NAMES.iter().position(|name| name == byte) {
                 renamed[at] = names[index];
@@ -146,7 +181,11 @@ pub fn is_canonical(sequence: &[Operation], symmetries: &[[u8; 4]]) -> bool {
 }
 
 /// What can follow a sequence, and how many of it are left out as equal up to names.
-pub fn continuations(start: &[Operation], before: &[Operation], symmetries: &[[u8; 4]]) -> (Vec<Vec<Operation>>, u64) {
+pub fn continuations(
+    start: &[Operation],
+    before: &[Operation],
+    symmetries: &[[u8; 4]],
+) -> (Vec<Vec<Operation>>, u64) {
     let mut disk = disk_after(start);
     for operation in before {
         disk.apply(operation);

@@ -147,8 +147,14 @@ impl Stage {
 
     fn describe(&self, effect: Effect) -> Step {
         let operation = &self.operations[self.next];
-        let removes = matches!(operation, Operation::Unlink(_) | Operation::Rmdir(_) | Operation::Rename(..));
-        let only_tells = matches!(operation, Operation::Write(_) | Operation::Read(_) | Operation::Overflow);
+        let removes = matches!(
+            operation,
+            Operation::Unlink(_) | Operation::Rmdir(_) | Operation::Rename(..)
+        );
+        let only_tells = matches!(
+            operation,
+            Operation::Write(_) | Operation::Read(_) | Operation::Overflow
+        );
         Step {
             effect,
             shows: !only_tells && (!self.begun || matches!(operation, Operation::Unlink(_))),
@@ -258,7 +264,10 @@ impl Stage {
         self.call += 1;
         self.within += 1;
         if self.within > self.limit {
-            panic!("SPINS: a call of the library makes more than {} system calls", self.limit);
+            panic!(
+                "SPINS: a call of the library makes more than {} system calls",
+                self.limit
+            );
         }
         if !self.open {
             return None;
@@ -345,7 +354,12 @@ impl Stage {
             return;
         };
         let done = with_kernel(|kernel| kernel.run(&operation));
-        self.note(|| format!("world, meanwhile: {}: {done:?}", text::operation(&operation)));
+        self.note(|| {
+            format!(
+                "world, meanwhile: {}: {done:?}",
+                text::operation(&operation)
+            )
+        });
         if done.is_ok() {
             self.visible(&operation);
             self.allow_old_names();
@@ -359,7 +373,11 @@ impl Stage {
             return;
         }
         for (before, now) in moves(&self.operations[self.next]) {
-            let below = self.disk.nodes.keys().filter(|path| **path == now || is_below(path, &now));
+            let below = self
+                .disk
+                .nodes
+                .keys()
+                .filter(|path| **path == now || is_below(path, &now));
             for path in below {
                 let old = [&before[..], &path[now.len()..]].concat();
                 self.judges.iter_mut().for_each(|judge| judge.allow(&old));
@@ -374,7 +392,10 @@ impl Stage {
         }
         let outer = &self.operations[self.next];
         for (from, to) in moves(nested) {
-            for path in paths(outer).into_iter().filter(|path| is_below(path, &from)) {
+            for path in paths(outer)
+                .into_iter()
+                .filter(|path| is_below(path, &from))
+            {
                 let new = [&to[..], &path[from.len()..]].concat();
                 self.judges.iter_mut().for_each(|judge| judge.allow(&new));
             }
@@ -400,7 +421,9 @@ impl Stage {
 
     /// Trees that were added and neither removed nor ended.
     pub fn active(&self) -> impl Iterator<Item = &Judge> {
-        self.judges.iter().filter(|judge| judge.watch != 0 && !judge.removed && !judge.replica.ended)
+        self.judges
+            .iter()
+            .filter(|judge| judge.watch != 0 && !judge.removed && !judge.replica.ended)
     }
 }
 
@@ -416,7 +439,10 @@ fn moves(operation: &Operation) -> Vec<(Path, Path)> {
 /// The paths that an operation tells of.
 fn paths(operation: &Operation) -> Vec<&Path> {
     match operation {
-        Operation::Mkdir(path) | Operation::Create(path) | Operation::Write(path) | Operation::Read(path) => vec![path],
+        Operation::Mkdir(path)
+        | Operation::Create(path)
+        | Operation::Write(path)
+        | Operation::Read(path) => vec![path],
         Operation::Unlink(path) | Operation::Rmdir(path) | Operation::Chmod(path, _) => vec![path],
         Operation::Symlink(_, path) | Operation::Link(_, path) => vec![path],
         Operation::Rename(from, to) | Operation::Exchange(from, to) => vec![from, to],
@@ -434,13 +460,19 @@ impl Seen {
 
 /// Whether a call goes another way after a step than before it: only then it is worth a run to place the step before it.
 fn depends(call: &Call, step: &Step) -> bool {
-    let common = step.effect.inodes.iter().any(|inode| call.touches.contains(inode));
+    let common = step
+        .effect
+        .inodes
+        .iter()
+        .any(|inode| call.touches.contains(inode));
     match call.kind {
         // The library's own reading may be told before or after: that does not matter to anybody.
         CallKind::Read | CallKind::Queued => step.effect.tells,
         CallKind::Open | CallKind::Walk | CallKind::Lookup | CallKind::List => common && step.shows,
         // By the open directory: only what is told to its watch matters, and its mode.
-        CallKind::AddWatch => common && (!step.shows || step.changes_mode || call.touches.len() > 1),
+        CallKind::AddWatch => {
+            common && (!step.shows || step.changes_mode || call.touches.len() > 1)
+        }
         CallKind::RmWatch => common || step.effect.tells,
         // The last one to close a directory that is gone lets its end be told.
         CallKind::Close => common && step.removes,
@@ -452,8 +484,15 @@ fn depends(call: &Call, step: &Step) -> bool {
 fn describe(number: u32, call: &Call) -> String {
     let lock = call.locks.map(|inode| format!(" lock {inode}"));
     let queue = match call.kind {
-        CallKind::Read | CallKind::Queued => format!(" queued {}", with_kernel(|kernel| kernel.queued())),
+        CallKind::Read | CallKind::Queued => {
+            format!(" queued {}", with_kernel(|kernel| kernel.queued()))
+        }
         _ => String::new(),
     };
-    format!("  call {number}: {:?} {:?}{}{queue}", call.kind, call.touches, lock.unwrap_or_default())
+    format!(
+        "  call {number}: {:?} {:?}{}{queue}",
+        call.kind,
+        call.touches,
+        lock.unwrap_or_default()
+    )
 }

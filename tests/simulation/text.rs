@@ -50,6 +50,9 @@ pub fn parse_operation(text: &str) -> Option<Operation> {
 }
 
 pub fn parse_operations(text: &str) -> Option<Vec<Operation>> {
-    let parts = text.split(';').map(str::trim).filter(|part| !part.is_empty());
+    let parts = text
+        .split(';')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
     parts.map(parse_operation).collect()
 }

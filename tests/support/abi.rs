@@ -13,8 +13,8 @@ use std::ptr;
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
-pub use super::told::text;
 use super::told::Told;
+pub use super::told::text;
 use c::*;
 
 /// The exported functions and their types.

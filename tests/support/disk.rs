@@ -33,7 +33,9 @@ pub fn differences(replica: &Entries, disk: &Entries) -> String {
         format!("{}{slash}", path.escape_ascii())
     };
     let only = |one: &Entries, other: &Entries| -> Vec<String> {
-        let different = one.iter().filter(|(path, kind)| other.get(*path) != Some(*kind));
+        let different = one
+            .iter()
+            .filter(|(path, kind)| other.get(*path) != Some(*kind));
         different.map(show).collect()
     };
     let (missing, extra) = (only(disk, replica), only(replica, disk));

@@ -225,7 +225,10 @@ impl Replica {
         if event.name.is_some() || bits & WHOLE != 0 || event.flags != 0 {
             return Err(fault("root-as-an-entry", event));
         }
-        if bits & IN_ALL_EVENTS != 0 && !event.is_dir() && bits & (IN_DELETE_SELF | IN_MOVE_SELF) == 0 {
+        if bits & IN_ALL_EVENTS != 0
+            && !event.is_dir()
+            && bits & (IN_DELETE_SELF | IN_MOVE_SELF) == 0
+        {
             return Err(fault("root-of-another-kind", event));
         }
         *self.of_root.entry(bits).or_default() += 1;
@@ -262,7 +265,8 @@ impl Replica {
         let slashes = path.iter().enumerate().filter(|&(_, &byte)| byte == b'/');
         let ends: Vec<usize> = slashes.map(|(at, _)| at).collect();
         let entries = &self.entries;
-        ends.into_iter().filter_map(move |end| entries.get(&path[..end]))
+        ends.into_iter()
+            .filter_map(move |end| entries.get(&path[..end]))
     }
 
     /// Whether the directory of a path was watched at the last rest, so that its names are told before all else.
@@ -276,7 +280,11 @@ impl Replica {
 
     fn know_parent(&self, path: &[u8], event: &Told) -> Verdict {
         let parent = parent(path);
-        let known = parent == self.root || self.entries.get(parent).is_some_and(|entry| entry.directory);
+        let known = parent == self.root
+            || self
+                .entries
+                .get(parent)
+                .is_some_and(|entry| entry.directory);
         if known || !self.knows_all() || self.is_blind(path) {
             return Ok(());
         }
@@ -373,7 +381,11 @@ impl Replica {
         match self.entries.get(path) {
             Some(&known) => {
                 let other_kind = known.directory != event.is_dir();
-                if other_kind && self.is_certain(known) && !self.expect.concurrent && !self.is_blind(path) {
+                if other_kind
+                    && self.is_certain(known)
+                    && !self.expect.concurrent
+                    && !self.is_blind(path)
+                {
                     return Err(fault("happened-to-another-kind", event));
                 }
             }
@@ -462,7 +474,11 @@ impl Replica {
         let (mut first, mut after) = (path.to_vec(), path.to_vec());
         first.push(b'/');
         after.push(b'0');
-        let below: Vec<Vec<u8>> = self.entries.range(first..after).map(|(path, _)| path.clone()).collect();
+        let below: Vec<Vec<u8>> = self
+            .entries
+            .range(first..after)
+            .map(|(path, _)| path.clone())
+            .collect();
         for path in below {
             if let Some(entry) = self.entries.remove(&path) {
                 branch.insert(path, entry);
@@ -501,8 +517,13 @@ impl Replica {
         if found.is_empty() {
             return Ok(());
         }
-        let missing = disk.iter().any(|(path, kind)| replica.get(path) != Some(kind));
-        Err(fault(if missing { "missed" } else { "not-told-gone" }, found))
+        let missing = disk
+            .iter()
+            .any(|(path, kind)| replica.get(path) != Some(kind));
+        Err(fault(
+            if missing { "missed" } else { "not-told-gone" },
+            found,
+        ))
     }
 
     pub fn entries(&self) -> Entries {

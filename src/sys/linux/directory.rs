@@ -159,12 +159,17 @@ impl Directory {
 
     /// Watches this very directory, whatever its path is by now. `path`, which ends with a NUL, is where it should be: it
     /// serves where there is no /proc.
-    pub(crate) fn watch(&self, inotify: &InotifyFd, path: &[u8], mask: Mask) -> Sys<i32> {
+    pub(crate) fn watch(
+        &self,
+        inotify: &InotifyFd,
+        path: impl FnOnce() -> Vec<u8>,
+        mask: Mask,
+    ) -> Sys<i32> {
         // The threads of a process need not share their descriptors, nor need the first of them be alive.
         let link = format!("/proc/thread-self/fd/{}\0", self.0.as_raw_fd());
         // The path is a symbolic link, and what is meant is at its end.
         match inotify.add_terminated(link.as_bytes(), mask - Mask::DONT_FOLLOW) {
-            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, path, mask),
+            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, &path(), mask),
             other => other,
         }
     }
@@ -181,18 +186,24 @@ impl Directory {
         if !is_here()? {
             return Err(libc::ESTALE);
         }
-        let wd = inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?;
-        match is_here() {
-            Ok(true) => Ok(wd),
-            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => {
-                inotify.rm(wd)?;
-                Err(libc::ESTALE)
-            }
-            Err(errno) => {
-                inotify.rm(wd)?;
-                Err(errno)
-            }
+        // A watch that is there already stays, whatever it is on.
+        let new = (mask - Mask::MASK_ADD) | Mask::MASK_CREATE | Mask::DONT_FOLLOW;
+        let (wd, is_new) = match inotify.add_terminated(path, new) {
+            Err(libc::EEXIST) => (
+                inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?,
+                false,
+            ),
+            added => (added?, true),
+        };
+        let checked = match is_here() {
+            Ok(true) => return Ok(wd),
+            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => libc::ESTALE,
+            Err(errno) => errno,
+        };
+        if is_new {
+            inotify.rm(wd)?;
         }
+        Err(checked)
     }
 }
 
@@ -249,7 +260,9 @@ mod tests {
         let path = std::env::current_dir().unwrap();
         let path = CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
         let path = path.as_bytes_with_nul();
-        let by_proc = here.watch(&inotify, path, Mask::CREATE).unwrap();
+        let by_proc = here
+            .watch(&inotify, || path.to_vec(), Mask::CREATE)
+            .unwrap();
         assert_eq!(
             here.watch_by_path(&inotify, path, Mask::CREATE),
             Ok(by_proc)

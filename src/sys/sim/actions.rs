@@ -9,9 +9,10 @@ use libc::{
     IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_UNMOUNT,
 };
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(super) enum Action {
     /// The change.
     Apply(Plan),
@@ -153,8 +154,15 @@ impl Kernel {
         }
         let mask = IN_MOVE_SELF;
         actions.push_back(Action::Own { inode, mask });
-        actions.extend(over.map(Action::Put));
-        actions.push_back(Action::Unlock);
+        // Linux up to 6.18 lets go of what was replaced before it unlocks the directories, later ones after it.
+        let put = over.map(Action::Put);
+        if self.late_ends {
+            actions.push_back(Action::Unlock);
+            actions.extend(put);
+        } else {
+            actions.extend(put);
+            actions.push_back(Action::Unlock);
+        }
         actions
     }
 
@@ -334,29 +342,64 @@ impl Kernel {
         }
     }
 
-    pub(super) fn effect_of(&self, action: &Action) -> Effect {
-        let (inodes, tells) = match *action {
-            Action::Apply(ref plan) => (self.touched_by(plan), false),
+    /// What the next step touches: an action, and what is done along with it.
+    pub(super) fn effect_of(&self, actions: &VecDeque<Action>) -> Effect {
+        let mut effect = Effect::default();
+        for (index, action) in actions.iter().enumerate() {
+            // Whether it is done along depends on the watches of its inode, which a call can change.
+            let may_join = matches!(action, Action::Own { .. } | Action::End { .. });
+            let joins = index == 0 || self.is_unseen(action);
+            if joins || may_join {
+                effect.inodes.extend(self.inodes_of(action));
+            }
+            if !joins {
+                break;
+            }
+            effect.tells |= index == 0 && self.is_action_heard(action);
+        }
+        effect.inodes.sort_unstable();
+        effect.inodes.dedup();
+        effect
+    }
+
+    fn inodes_of(&self, action: &Action) -> Vec<u64> {
+        let number = |inode: InodeId| self.inodes[inode].number;
+        match *action {
+            Action::Apply(ref plan) => self.touched_by(plan),
+            Action::Entry { directory, .. } => vec![number(directory)],
+            Action::Own { inode, .. } => vec![number(inode)],
+            Action::Both { dentry, .. } => self.numbers(dentry).to_vec(),
+            Action::Put(dentry) => self.ends_with(dentry),
+            Action::End { inode, parent } => {
+                let above = parent.map(|parent| self.ends_with(parent));
+                [vec![number(inode)], above.unwrap_or_default()].concat()
+            }
+            Action::Drop(_) | Action::Unlock => Vec::new(),
+        }
+    }
+
+    pub(super) fn hash_action(&self, action: &Action, hasher: &mut impl Hasher) {
+        std::mem::discriminant(action).hash(hasher);
+        self.inodes_of(action).hash(hasher);
+        match action {
+            Action::Entry {
+                name, mask, cookie, ..
+            } => (name, mask, cookie).hash(hasher),
+            Action::Own { mask, .. } | Action::Both { mask, .. } => mask.hash(hasher),
+            _ => {}
+        }
+    }
+
+    fn is_action_heard(&self, action: &Action) -> bool {
+        match *action {
             Action::Entry {
                 directory, mask, ..
-            } => {
-                let number = self.inodes[directory].number;
-                (vec![number], self.is_heard(directory, mask))
-            }
-            Action::Own { inode, mask } => {
-                (vec![self.inodes[inode].number], self.is_heard(inode, mask))
-            }
-            Action::Both { dentry, mask } => {
-                let tells = self.is_heard_of(dentry, mask);
-                (self.numbers(dentry).to_vec(), tells)
-            }
-            Action::End { inode, .. } => {
-                let inode = &self.inodes[inode];
-                (vec![inode.number], !inode.marks.is_empty())
-            }
-            Action::Put(_) | Action::Drop(_) | Action::Unlock => (Vec::new(), false),
-        };
-        Effect { inodes, tells }
+            } => self.is_heard(directory, mask),
+            Action::Own { inode, mask } => self.is_heard(inode, mask),
+            Action::Both { dentry, mask } => self.is_heard_of(dentry, mask),
+            Action::End { inode, .. } => !self.inodes[inode].marks.is_empty(),
+            Action::Apply(_) | Action::Put(_) | Action::Drop(_) | Action::Unlock => false,
+        }
     }
 }
 

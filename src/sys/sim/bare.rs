@@ -81,7 +81,7 @@ impl BareDirectory {
     pub fn watch(&self, inotify: &BareInotify, path: &[u8], mask: u32) -> Result<i32, i32> {
         let path = [path, b"\0"].concat();
         self.0
-            .watch(&inotify.0, &path, Mask::from_bits_retain(mask))
+            .watch(&inotify.0, || path.clone(), Mask::from_bits_retain(mask))
     }
 }
 

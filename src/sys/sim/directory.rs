@@ -1,7 +1,7 @@
 //! Directories of the simulated kernel, with the functions of `sys::linux::directory`.
 
 use super::files::{Descriptor, File, Position, look_up};
-use super::inodes::InodeKind;
+use super::inodes::{InodeKind, SEARCH};
 use super::inotify::{self, InotifyFd};
 use super::schedule::{CallKind, Preview, enter};
 use super::with_kernel;
@@ -74,10 +74,10 @@ impl Directory {
     /// Looks up a name that nothing has, which takes the directory's lock.
     pub(crate) fn wait_for_renames(&self) -> Sys<()> {
         enter(CallKind::Lookup, |kernel| {
-            let number = kernel.inode_of(kernel.directory_at(self.0.number())).number;
+            let inode = kernel.inode_of(kernel.directory_at(self.0.number()));
             Preview {
-                touches: vec![number],
-                locks: Some(number),
+                touches: vec![inode.number],
+                locks: (inode.mode & SEARCH != 0).then_some(inode.number),
                 ..Preview::default()
             }
         })?;
@@ -88,20 +88,7 @@ impl Directory {
     pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> Sys<Chunk> {
         const CHUNK: usize = 32 * 1024;
         enter(CallKind::List, |kernel| {
-            let dentry = kernel.directory_at(self.0.number());
-            let tells = kernel.is_heard_of(dentry, libc::IN_ACCESS);
-            let number = kernel.inode_of(dentry).number;
-            let touches = if tells {
-                kernel.numbers(dentry).to_vec()
-            } else {
-                vec![number]
-            };
-            Preview {
-                touches,
-                tells,
-                locks: Some(number),
-                ..Preview::default()
-            }
+            kernel.preview_list(self.0.number())
         })?;
         let start = buffer.len();
         let len = with_kernel(|kernel| kernel.list(self.0.number(), buffer, CHUNK))?;
@@ -147,9 +134,14 @@ impl Directory {
 
     /// Watches this very directory, whatever its path is by now. `path`, which ends with a NUL, is where it should be: it
     /// serves where there is no /proc.
-    pub(crate) fn watch(&self, inotify: &InotifyFd, path: &[u8], mask: Mask) -> Sys<i32> {
+    pub(crate) fn watch(
+        &self,
+        inotify: &InotifyFd,
+        path: impl FnOnce() -> Vec<u8>,
+        mask: Mask,
+    ) -> Sys<i32> {
         match inotify::add_open(inotify, &self.0, mask - Mask::DONT_FOLLOW) {
-            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, path, mask),
+            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, &path(), mask),
             other => other,
         }
     }
@@ -165,18 +157,24 @@ impl Directory {
         if !is_here()? {
             return Err(libc::ESTALE);
         }
-        let wd = inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?;
-        match is_here() {
-            Ok(true) => Ok(wd),
-            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => {
-                inotify.rm(wd)?;
-                Err(libc::ESTALE)
-            }
-            Err(errno) => {
-                inotify.rm(wd)?;
-                Err(errno)
-            }
+        // A watch that is there already stays, whatever it is on.
+        let new = (mask - Mask::MASK_ADD) | Mask::MASK_CREATE | Mask::DONT_FOLLOW;
+        let (wd, is_new) = match inotify.add_terminated(path, new) {
+            Err(libc::EEXIST) => (
+                inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?,
+                false,
+            ),
+            added => (added?, true),
+        };
+        let checked = match is_here() {
+            Ok(true) => return Ok(wd),
+            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => libc::ESTALE,
+            Err(errno) => errno,
+        };
+        if is_new {
+            inotify.rm(wd)?;
         }
+        Err(checked)
     }
 }
 
@@ -200,6 +198,9 @@ fn try_open_at(
     }
     let base = base.map(|directory| directory.0.number());
     enter(CallKind::Open, |kernel| {
+        if kernel.check_descriptors().is_err() {
+            return Preview::default();
+        }
         let (preview, found) = kernel.preview_walk(base, path, follow);
         let is_heard = |dentry| kernel.is_heard_of(dentry, libc::IN_OPEN);
         Preview {

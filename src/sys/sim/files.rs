@@ -8,7 +8,7 @@ use crate::sys::Sys;
 use std::ops::Bound;
 use std::rc::Rc;
 
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(super) enum File {
     /// A directory; without a position if it is open as an anchor only.
     Directory {
@@ -102,13 +102,33 @@ impl Kernel {
                 ..Preview::default()
             };
         };
-        let it = &self.dentries[*dentry];
         let is_heard = position.is_some() && self.is_heard_of(*dentry, libc::IN_CLOSE_NOWRITE);
-        let is_end = !it.hashed && it.count == 1;
         Preview {
-            touches: self.numbers(*dentry).to_vec(),
-            // Directories above may end with it: then too many touches are better than too few.
-            tells: is_heard || is_end,
+            touches: self.ends_with(*dentry),
+            tells: is_heard || self.is_last_use(*dentry),
+            ..Preview::default()
+        }
+    }
+
+    pub(super) fn preview_list(&self, file: u32) -> Preview {
+        let File::Directory {
+            dentry,
+            position: Some(_),
+        } = self.files[file]
+        else {
+            return Preview::default();
+        };
+        let tells = self.is_heard_of(dentry, libc::IN_ACCESS);
+        let numbers = self.numbers(dentry);
+        Preview {
+            // The name that the directory has counts only if it is told.
+            touches: if tells {
+                numbers.to_vec()
+            } else {
+                vec![numbers[0]]
+            },
+            tells,
+            locks: Some(numbers[0]),
             ..Preview::default()
         }
     }
@@ -222,6 +242,28 @@ impl Kernel {
         (preview, found)
     }
 
+    /// What the next component of a look-up touches, or what comes when it is over.
+    fn preview_component(&self, walk: &Walk<'_>, more: bool) -> Preview {
+        let mut touches = self.ends_with(walk.at);
+        let mut tells = self.is_last_use(walk.at);
+        let mut next = walk.clone();
+        if !more {
+            // The call may open it, or watch it.
+            tells |= self.is_heard_of(walk.at, libc::IN_OPEN) || self.is_full();
+        } else if self.walk_on(&mut next).is_ok() {
+            touches.push(self.inode_of(next.at).number);
+        }
+        let missed = next
+            .missed
+            .map(|(directory, _)| self.inodes[directory].number);
+        Preview {
+            touches,
+            tells,
+            locks: missed,
+            ..Preview::default()
+        }
+    }
+
     fn move_hold(&mut self, from: Option<DentryId>, to: DentryId) {
         self.dentries[to].count += 1;
         if let Some(from) = from {
@@ -273,10 +315,7 @@ pub(super) fn look_up(base: Option<u32>, path: &[u8], follow: bool) -> Sys<Dentr
         });
         let more = more?;
         if is_fine {
-            schedule::pause(|kernel| Preview {
-                touches: kernel.numbers(walk.at).to_vec(),
-                ..Preview::default()
-            });
+            schedule::pause(|kernel| kernel.preview_component(&walk, more));
         }
         if !more {
             return Ok(walk.at);

@@ -225,6 +225,23 @@ impl Kernel {
         (it.count == 0 && !it.hashed).then(|| self.kill(dentry, true))
     }
 
+    /// Whether an unhashed dentry has only one user left.
+    pub(super) fn is_last_use(&self, dentry: DentryId) -> bool {
+        let it = &self.dentries[dentry];
+        !it.hashed && it.count == 1
+    }
+
+    /// The inodes that matter when one user of a dentry goes: with it, those above it may end.
+    pub(super) fn ends_with(&self, dentry: DentryId) -> Vec<u64> {
+        let mut numbers = self.numbers(dentry).to_vec();
+        let mut last = dentry;
+        while self.is_last_use(last) {
+            last = self.dentries[last].parent;
+            numbers.extend(self.numbers(last));
+        }
+        numbers
+    }
+
     fn kill(&mut self, dentry: DentryId, holds_parent: bool) -> Killed {
         let Dentry { inode, parent, .. } = self.dentries[dentry];
         self.dentries.remove(dentry);

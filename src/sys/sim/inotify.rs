@@ -52,10 +52,15 @@ impl InotifyFd {
 
     fn add_path(&self, path: &[u8], mask: Mask) -> Sys<i32> {
         let follow = !mask.contains(Mask::DONT_FOLLOW);
-        enter(CallKind::AddWatch, |kernel| {
-            kernel.preview_walk(None, path, follow).0
+        let valid = check_mask(mask);
+        enter(CallKind::AddWatch, |kernel| match valid {
+            Ok(()) => Preview {
+                tells: kernel.is_full(),
+                ..kernel.preview_walk(None, path, follow).0
+            },
+            Err(_) => Preview::default(),
         })?;
-        check_mask(mask)?;
+        valid?;
         let dentry = look_up(None, path, follow)?;
         with_kernel(|kernel| {
             let result = self.mark(kernel, dentry, mask);
@@ -142,6 +147,7 @@ pub(super) fn add_open(inotify: &InotifyFd, directory: &Descriptor, mask: Mask) 
         let dentry = kernel.directory_at(directory.number());
         Preview {
             touches: vec![kernel.inode_of(dentry).number],
+            tells: kernel.is_full(),
             ..Preview::default()
         }
     })?;

@@ -20,6 +20,8 @@ mod queue;
 mod schedule;
 mod snapshot;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod watches;
 
@@ -74,6 +76,7 @@ pub struct Kernel {
     /// How many entries getdents64(2) returns at most.
     listing_chunk: usize,
     fine_walks: bool,
+    late_ends: bool,
     /// Whether getdents64(2) tells what the entries are.
     tells_kinds: bool,
     /// Whether /proc is mounted.
@@ -116,6 +119,7 @@ impl Kernel {
             limits: Limits::default(),
             listing_chunk: usize::MAX,
             fine_walks: false,
+            late_ends: false,
             tells_kinds: true,
             proc: true,
             generation: 0,
@@ -143,6 +147,7 @@ impl Kernel {
         self.limits = limits;
         self.listing_chunk = usize::MAX;
         self.fine_walks = false;
+        self.late_ends = false;
         self.tells_kinds = true;
         self.proc = true;
         self.generation += 1;
@@ -186,6 +191,11 @@ impl Kernel {
     /// Whether the schedule is asked between the components of a path as well: a walk is not one step.
     pub fn set_fine_walks(&mut self, fine: bool) {
         self.fine_walks = fine;
+    }
+
+    /// Whether a directory that a rename has replaced tells of its end when the locks are free again, as since Linux 6.19.
+    pub fn set_late_ends(&mut self, late: bool) {
+        self.late_ends = late;
     }
 
     /// Whether the filesystems tell what the entries of a listing are; some keep it to themselves.

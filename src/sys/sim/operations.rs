@@ -32,7 +32,7 @@ use super::inodes::{DentryId, InodeId, InodeKind, Name};
 use crate::sys::Sys;
 
 /// An operation whose paths are looked up and which can be done.
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 pub(super) enum Plan {
     Make {
         parent: DentryId,
@@ -65,7 +65,7 @@ pub(super) enum Plan {
 }
 
 /// The locks of an operation.
-#[derive(Clone, Default, Debug, Hash)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Locks {
     /// Held from its first step until it has told.
     pub(super) held: [Option<InodeId>; 2],
@@ -256,6 +256,19 @@ impl Kernel {
         }
     }
 
+    /// Any of them that is open forbids to unmount.
+    pub(super) fn inodes_mounted_at(&self, path: &[u8]) -> Vec<u64> {
+        let Ok(root) = self.find(path, true) else {
+            return Vec::new();
+        };
+        let filesystem = self.inode_of(root).filesystem;
+        let inodes = self.inodes.iter().map(|(_, inode)| inode);
+        inodes
+            .filter(|inode| inode.filesystem == filesystem)
+            .map(|inode| inode.number)
+            .collect()
+    }
+
     /// The directory that a dentry is in.
     pub(super) fn directory_of(&self, dentry: DentryId) -> InodeId {
         self.dentries[self.dentries[dentry].parent].inode
@@ -282,21 +295,25 @@ impl Kernel {
                 from, parent, over, ..
             } => {
                 self.lock_for_rename(&mut locks, self.directory_of(from), inode(parent));
-                locks.passing[1] = over.map(inode);
-                // A directory that stays where it is keeps its "..", and needs no lock.
-                if locks.held[1].is_some() || !self.is_directory(from) {
-                    locks.passing[0] = Some(inode(from));
-                }
+                let across = locks.held[1].is_some();
+                locks.passing = [self.lock_of_moved(from, across), over.map(inode)];
             }
             Plan::Exchange(a, b) => {
                 self.lock_for_rename(&mut locks, self.directory_of(a), self.directory_of(b));
-                locks.passing = [Some(inode(a)), Some(inode(b))];
+                let across = locks.held[1].is_some();
+                locks.passing = [a, b].map(|it| self.lock_of_moved(it, across));
             }
             Plan::Chmod(dentry, _) => locks.held[0] = Some(inode(dentry)),
             Plan::Mount(dentry) => locks.passing[0] = Some(inode(dentry)),
             Plan::Nothing | Plan::Open { .. } | Plan::Unmount(_) | Plan::Overflow => {}
         }
         locks
+    }
+
+    /// A directory that stays where it is keeps its "..", and its lock is not taken.
+    fn lock_of_moved(&self, dentry: DentryId, across: bool) -> Option<InodeId> {
+        let is_locked = across || !self.is_directory(dentry);
+        is_locked.then(|| self.dentries[dentry].inode)
     }
 
     fn lock_for_rename(&self, locks: &mut Locks, from: InodeId, to: InodeId) {

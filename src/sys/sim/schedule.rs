@@ -43,7 +43,7 @@ pub struct Call {
     /// The inodes whose entries, attributes or watches the call reads or changes.
     pub touches: Vec<u64>,
     pub reads_queue: bool,
-    /// Whether the call itself queues events.
+    /// Whether the call itself queues events, or depends on the end of a watch.
     pub tells: bool,
     /// The directory whose lock the call takes.
     pub locks: Option<u64>,

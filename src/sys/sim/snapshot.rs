@@ -1,5 +1,6 @@
 //! What a test can see of the kernel.
 
+use super::files::File;
 use super::inodes::{DentryId, Inode, InodeKind};
 use super::{EntryKind, Kernel};
 use std::collections::BTreeMap;
@@ -74,34 +75,60 @@ impl Kernel {
         Some(self.inode_of(dentry).number)
     }
 
-    /// A hash of all state: equal after equal runs.
+    /// A hash of all state: equal after equal runs. Where in memory something is does not count.
     pub fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        for (id, inode) in self.inodes.iter() {
-            id.hash(&mut hasher);
-            hash_inode(inode, &mut hasher);
-        }
-        for (id, it) in self.dentries.iter() {
-            let place = (id, it.inode, it.parent, &it.name);
-            (place, it.hashed, it.count, it.mounted).hash(&mut hasher);
+        let mut inodes: Vec<&Inode> = self.inodes.iter().map(|(_, inode)| inode).collect();
+        inodes.sort_unstable_by_key(|inode| inode.number);
+        for inode in inodes {
+            self.hash_inode(inode, &mut hasher);
         }
         for (id, it) in self.instances.iter() {
-            (id, &it.watches, it.last_wd, &it.queue).hash(&mut hasher);
+            let watches = it.watches.iter();
+            let watches: Vec<(i32, u64)> = watches
+                .map(|(&wd, &it)| (wd, self.inodes[it].number))
+                .collect();
+            (id, watches, it.last_wd, &it.queue).hash(&mut hasher);
         }
-        for file in self.files.iter() {
-            file.hash(&mut hasher);
+        for (id, file) in self.files.iter() {
+            id.hash(&mut hasher);
+            match file {
+                File::Directory { dentry, position } => {
+                    (self.name_of(*dentry), position).hash(&mut hasher);
+                }
+                File::Instance(instance) => instance.hash(&mut hasher),
+            }
         }
-        for (id, it) in self.filesystems.iter() {
-            (id, it.dev, it.root, it.mountpoint, it.rename_lock).hash(&mut hasher);
+        for running in &self.running {
+            self.hash_running(running, &mut hasher);
         }
-        self.running.hash(&mut hasher);
         (self.time, self.calls, self.last_cookie, self.last_inode).hash(&mut hasher);
         hasher.finish()
     }
-}
 
-fn hash_inode(inode: &Inode, hasher: &mut DefaultHasher) {
-    (inode.number, inode.filesystem, &inode.kind, inode.mode).hash(hasher);
-    (inode.links, inode.dead, inode.filled, inode.held).hash(hasher);
-    (&inode.entries, &inode.dentries, inode.lock, &inode.marks).hash(hasher);
+    /// What tells a dentry from others: its inode, where it is, its name, whether that still leads here, its users.
+    fn name_of(&self, dentry: DentryId) -> (u64, u64, &[u8], bool, u32) {
+        let it = &self.dentries[dentry];
+        let [inode, parent] = self.numbers(dentry);
+        (inode, parent, &it.name, it.hashed, it.count)
+    }
+
+    fn hash_inode(&self, inode: &Inode, hasher: &mut DefaultHasher) {
+        let filesystem = &self.filesystems[inode.filesystem];
+        (inode.number, filesystem.dev, filesystem.rename_lock).hash(hasher);
+        (&inode.kind, inode.mode, inode.links, inode.dead).hash(hasher);
+        (inode.filled, inode.held, inode.lock, &inode.marks).hash(hasher);
+        for (name, dentry) in &inode.entries {
+            let number = dentry.map(|dentry| self.inode_of(dentry).number);
+            (name, number).hash(hasher);
+        }
+        let names = inode.dentries.iter().map(|&dentry| {
+            let mounted = self.dentries[dentry].mounted;
+            let mounted = mounted.map(|root| self.inode_of(root).number);
+            (self.name_of(dentry), mounted)
+        });
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        names.hash(hasher);
+    }
 }

@@ -6,6 +6,7 @@ use super::inodes::InodeId;
 use super::operations::{Locks, Operation, Plan};
 use crate::sys::Sys;
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 
 /// An operation that has begun. The kernel keeps it: a call that waits for one of its locks runs it on.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct Effect {
     pub tells: bool,
 }
 
-#[derive(Debug, Hash)]
+#[derive(Debug)]
 pub(super) struct Running {
     pub(super) number: u64,
     /// Until its first step.
@@ -88,7 +89,7 @@ impl Kernel {
     pub fn effect(&self, pending: &Pending) -> Option<Effect> {
         let running = &self.running[self.running_index(pending.number)?];
         let Some(operation) = &running.start else {
-            return running.actions.front().map(|action| self.effect_of(action));
+            return Some(self.effect_of(&running.actions));
         };
         let plan = self.plan(operation).unwrap_or(Plan::Nothing);
         let tells = match plan {
@@ -100,10 +101,30 @@ impl Kernel {
             Plan::Overflow => true,
             _ => false,
         };
-        Some(Effect {
-            inodes: self.touched_by(&plan),
-            tells,
-        })
+        let inodes = match operation {
+            Operation::Unmount(path) => self.inodes_mounted_at(path),
+            _ => self.touched_by(&plan),
+        };
+        Some(Effect { inodes, tells })
+    }
+
+    /// Whether the operation has made its change and still holds the lock of an inode. A call that takes the lock runs the
+    /// operation on first, so that it goes the same way whether or not the next step has been taken.
+    pub fn holds_lock(&self, pending: &Pending, inode: u64) -> bool {
+        let Some(index) = self.running_index(pending.number) else {
+            return false;
+        };
+        let running = &self.running[index];
+        let mut held = running.locks.held.iter().flatten();
+        let is_changed = !matches!(running.actions.front(), Some(Action::Apply(_)));
+        is_changed && held.any(|&held| self.inodes[held].number == inode)
+    }
+
+    pub(super) fn hash_running(&self, running: &Running, hasher: &mut impl Hasher) {
+        (running.number, &running.start).hash(hasher);
+        for action in &running.actions {
+            self.hash_action(action, hasher);
+        }
     }
 
     fn running_index(&self, number: u64) -> Option<usize> {

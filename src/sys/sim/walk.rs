@@ -16,11 +16,10 @@ pub(super) enum Who {
 }
 
 /// A look-up that is under way.
+#[derive(Clone)]
 pub(super) struct Walk<'a> {
     who: Who,
     pub(super) at: DentryId,
-    /// Where the last component was looked up.
-    above: DentryId,
     rest: Cow<'a, [u8]>,
     next: usize,
     follow: bool,
@@ -36,7 +35,6 @@ impl<'a> Walk<'a> {
         Walk {
             who,
             at: from,
-            above: from,
             rest: Cow::Borrowed(path),
             next: 0,
             follow,
@@ -136,7 +134,7 @@ impl Kernel {
         {
             return self.follow_link(walk, above, target);
         }
-        (walk.above, walk.at) = (above, found);
+        walk.at = found;
         if slash && !inode.is_directory() {
             return Err(libc::ENOTDIR);
         }

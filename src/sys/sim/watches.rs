@@ -47,6 +47,7 @@ impl Mark {
 impl Kernel {
     /// inotify_update_watch: a watch on an inode, new or changed; its wd.
     pub(super) fn mark(&mut self, instance: u32, inode: InodeId, mask: u32) -> Sys<i32> {
+        let full = self.is_full();
         let marks = &mut self.inodes[inode].marks;
         let (events, flags) = (mask & IN_ALL_EVENTS, mask & (IN_EXCL_UNLINK | IN_ONESHOT));
         if let Some(mark) = marks.iter_mut().find(|mark| mark.instance == instance) {
@@ -63,7 +64,7 @@ impl Kernel {
         // The kernel takes a descriptor first, and it is gone also where the limit then forbids the watch.
         let to = &mut self.instances[instance];
         to.last_wd += 1;
-        if self.marks >= self.limits.watches {
+        if full {
             return Err(libc::ENOSPC);
         }
         let wd = to.last_wd;
@@ -76,6 +77,11 @@ impl Kernel {
             flags,
         });
         Ok(wd)
+    }
+
+    /// Whether there can be no more watches until one ends.
+    pub(super) fn is_full(&self) -> bool {
+        self.marks >= self.limits.watches
     }
 
     /// fsnotify_destroy_mark: the watch goes, and IGNORED is told.

@@ -1,10 +1,12 @@
 //! The same calls on the real kernel, below a folder of the test's own.
 
 use libc::c_int;
-use std::ffi::CString;
-use std::io::Error;
+use std::ffi::{CString, OsString};
+use std::io::{Error, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 
 use asyncinotify::simulation::{EntryKind, Operation};
 
@@ -35,11 +37,18 @@ fn owned(result: c_int) -> Sys<OwnedFd> {
     check(result).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// What this thread may do. It gets a mount namespace of its own, if it can.
+fn of_io<T>(result: std::io::Result<T>) -> Sys<T> {
+    result.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// What this thread may do. It gets a mount namespace of its own, if it can, and an umask that lets others read.
 pub(crate) fn allowed() -> Allowed {
     // SAFETY: plain system calls; the strings are NUL-terminated.
     unsafe {
-        let permissions = libc::geteuid() == 0;
+        let permissions = libc::geteuid() == 0 && libc::unshare(libc::CLONE_FS) == 0;
+        if permissions {
+            libc::umask(0o022);
+        }
         let private = libc::MS_REC | libc::MS_PRIVATE;
         let none = std::ptr::null();
         let mounts = permissions
@@ -70,15 +79,20 @@ impl Real {
         }
     }
 
-    /// What the simulated kernel calls `path`.
-    fn path(&self, path: &[u8]) -> CString {
+    /// What the simulated kernel calls `path`. A relative one stays as it is.
+    fn full_path(&self, path: &[u8]) -> PathBuf {
         let base = self.folder.path().as_os_str().as_bytes();
-        let whole = if path.first() == Some(&b'/') {
-            [base, path].concat()
+        let base = if path.first() == Some(&b'/') {
+            base
         } else {
-            path.to_vec()
+            b""
         };
-        CString::new(whole).expect("no NUL in a path")
+        PathBuf::from(OsString::from_vec([base, path].concat()))
+    }
+
+    fn path(&self, path: &[u8]) -> CString {
+        let path = self.full_path(path).into_os_string().into_vec();
+        CString::new(path).expect("no NUL in a path")
     }
 
     /// Makes a call as the library's process, which has no special rights.
@@ -96,86 +110,48 @@ impl Real {
     }
 
     pub(crate) fn operate(&mut self, operation: &Operation) -> Sys<()> {
-        // SAFETY, here and below: all paths are NUL-terminated and live over the call.
+        use std::fs;
+        let at = |path: &[u8]| self.full_path(path);
         match operation {
-            Operation::Mkdir(path) => {
-                let path = self.path(path);
-                check(unsafe { libc::mkdir(path.as_ptr(), 0o777) })?;
-                self.permit(&path, 0o777)
-            }
-            Operation::Create(path) => {
-                let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
-                let path = self.path(path);
-                owned(unsafe { libc::open(path.as_ptr(), flags, 0o666) }).map(drop)
-            }
+            Operation::Mkdir(path) => of_io(fs::create_dir(at(path))),
+            Operation::Create(path) => of_io(fs::File::create_new(at(path)).map(drop)),
             Operation::Write(path) => self.write(path),
             Operation::Read(path) => self.read_file(path),
-            Operation::Unlink(path) => {
-                check(unsafe { libc::unlink(self.path(path).as_ptr()) }).map(drop)
-            }
-            Operation::Rmdir(path) => {
-                check(unsafe { libc::rmdir(self.path(path).as_ptr()) }).map(drop)
-            }
+            Operation::Unlink(path) => of_io(fs::remove_file(at(path))),
+            Operation::Rmdir(path) => of_io(fs::remove_dir(at(path))),
             Operation::Rename(from, to) => self.rename(from, to, 0),
             Operation::Exchange(a, b) => self.rename(a, b, libc::RENAME_EXCHANGE),
-            Operation::Link(from, to) => {
-                let (from, to) = (self.path(from), self.path(to));
-                check(unsafe { libc::link(from.as_ptr(), to.as_ptr()) }).map(drop)
-            }
-            Operation::Symlink(target, path) => {
-                let (target, path) = (self.path(target), self.path(path));
-                check(unsafe { libc::symlink(target.as_ptr(), path.as_ptr()) }).map(drop)
-            }
+            Operation::Link(from, to) => of_io(fs::hard_link(at(from), at(to))),
+            Operation::Symlink(target, path) => of_io(symlink(at(target), at(path))),
             Operation::Chmod(path, mode) => {
-                let path = self.path(path);
-                check(unsafe { libc::chmod(path.as_ptr(), mode * 0o111) }).map(drop)
+                let permissions = fs::Permissions::from_mode(mode * 0o111);
+                of_io(fs::set_permissions(at(path), permissions))
             }
             Operation::Mount(path) => self.mount(path),
-            Operation::Unmount(path) => {
-                let path = self.path(path);
-                check(unsafe { libc::umount2(path.as_ptr(), 0) })?;
-                let last = self.mounted.iter().rposition(|mounted| *mounted == path);
-                // By another path, perhaps: then the list is only too long.
-                last.map(|index| self.mounted.remove(index));
-                Ok(())
-            }
+            Operation::Unmount(path) => self.unmount(path),
             Operation::Overflow => unreachable!("the real queue is filled with events"),
         }
     }
 
-    /// The umask of the test's process is none of the simulation's business.
-    fn permit(&self, path: &CString, _mode: u32) -> Sys<()> {
-        // Mode 0755 or 0775: the user may read and search, which is all that counts. Nothing is told of it.
-        let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
-        // SAFETY: stat fills the struct when it returns 0.
-        let mode = unsafe {
-            check(libc::lstat(path.as_ptr(), stat.as_mut_ptr()))?;
-            stat.assume_init().st_mode
-        };
-        assert_eq!(mode & 0o005, 0o005, "the umask takes away what others need");
-        Ok(())
-    }
-
     fn write(&self, path: &[u8]) -> Sys<()> {
-        let path = self.path(path);
-        // SAFETY: the path is NUL-terminated, the buffer one byte long.
-        unsafe {
-            let file = owned(libc::open(path.as_ptr(), libc::O_WRONLY))?;
-            assert_eq!(libc::write(file.as_raw_fd(), b"x".as_ptr().cast(), 1), 1);
-        }
-        Ok(())
+        let file = std::fs::File::options()
+            .write(true)
+            .open(self.full_path(path));
+        of_io(file.and_then(|mut file| file.write_all(b"x")))
     }
 
     fn read_file(&self, path: &[u8]) -> Sys<()> {
-        let path = self.path(path);
+        let mut file = of_io(std::fs::File::open(self.full_path(path)))?;
         let mut buffer = [0u8; 4096];
-        // SAFETY: the path is NUL-terminated; the kernel writes no more than the buffer's length.
-        unsafe {
-            let file = owned(libc::open(path.as_ptr(), libc::O_RDONLY))?;
-            let (fd, at, len) = (file.as_raw_fd(), buffer.as_mut_ptr(), buffer.len());
-            if libc::read(fd, at.cast(), len) < 0 {
-                libc::syscall(libc::SYS_getdents64, fd, at, len);
-            }
+        if file.read(&mut buffer).is_err() {
+            self.list(&file.into()).map(drop).or_else(|errno| {
+                // It has been removed by now.
+                if errno == libc::ENOENT {
+                    Ok(())
+                } else {
+                    Err(errno)
+                }
+            })?;
         }
         Ok(())
     }
@@ -203,6 +179,16 @@ impl Real {
         // SAFETY: the strings are NUL-terminated.
         check(unsafe { libc::mount(what, path.as_ptr(), what, 0, none) })?;
         self.mounted.push(path);
+        Ok(())
+    }
+
+    fn unmount(&mut self, path: &[u8]) -> Sys<()> {
+        let path = self.path(path);
+        // SAFETY: the path is NUL-terminated.
+        check(unsafe { libc::umount2(path.as_ptr(), 0) })?;
+        // By another path than it was mounted by, perhaps: then the list is only too long.
+        let last = self.mounted.iter().rposition(|mounted| *mounted == path);
+        last.map(|index| self.mounted.remove(index));
         Ok(())
     }
 
@@ -324,7 +310,7 @@ impl Real {
         bytes as usize
     }
 
-    /// The symbolic link's text as the simulated kernel has it is not compared: it is a full path here.
+    /// All that is below the folder.
     pub(crate) fn names(&self) -> Vec<Vec<u8>> {
         let mut names = Vec::new();
         let mut left = vec![self.folder.path().to_path_buf()];

@@ -1,0 +1,101 @@
+//! Decoding: who hears of an event.
+
+use super::Engine;
+use crate::mask::Mask;
+use crate::scan::Pace;
+use crate::stream::{Outbox, Position, RawEvent, Record};
+use crate::tree::{Effects, Forest};
+use crate::watches::{NO_PLACE, Owner, Watches};
+
+impl Engine {
+    /// Decodes what was read up to where something else is due, or enough is ready, or the time is over.
+    pub(super) fn decode(&mut self, pace: &Pace) {
+        /// Events that nobody asked for are many in the time of a slice.
+        const BETWEEN_LOOKS: usize = 1024;
+        let stop = self.next_due();
+        for decoded in 1.. {
+            if self.out.len() >= pace.enough() || self.stream.head() >= stop {
+                return;
+            }
+            let Some((event, size)) = self.stream.peek() else {
+                return;
+            };
+            let doubts = self.forest.has_doubts();
+            let version = self.forest.version();
+            if doubts || !self.watches.tell_shortly(&event, version, &mut self.out) {
+                let position = self.stream.head();
+                let mut decoder = Decoder {
+                    watches: &mut self.watches,
+                    forest: &mut self.forest,
+                    out: &mut self.out,
+                };
+                decoder.on_event(&event, position);
+            }
+            self.stream.advance(size);
+            if decoded % BETWEEN_LOOKS == 0 && pace.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// The position before which nothing but decoding is due.
+    fn next_due(&self) -> Position {
+        let ending = self.watches.next_ending();
+        let backfill = self.scans.next_backfill();
+        let due = ending.into_iter().chain(backfill).min();
+        due.unwrap_or(Position::END)
+    }
+}
+
+struct Decoder<'a> {
+    watches: &'a mut Watches,
+    forest: &'a mut Forest,
+    out: &'a mut Outbox,
+}
+
+impl Decoder<'_> {
+    /// The long way of an event.
+    fn on_event(&mut self, event: &RawEvent<'_>, position: Position) {
+        if event.mask & Mask::Q_OVERFLOW.bits() != 0 {
+            self.out.tell_without_path(Record {
+                mask: Mask::Q_OVERFLOW.bits(),
+                ..Record::NONE
+            });
+            return self.with_trees(position, |forest, fx| forest.on_overflow(fx));
+        }
+        // A descriptor that nobody has is one we have let go of.
+        match self.watches.owner(event.wd) {
+            Some(Owner::Plain(index)) => {
+                let places = self.watches.first_place(event.wd);
+                let version = self.forest.version();
+                self.watches
+                    .on_plain(index, event, position, version, self.out);
+                if places != NO_PLACE {
+                    self.with_trees(position, |forest, fx| forest.on_places(places, event, fx));
+                }
+            }
+            Some(Owner::Place(first)) => {
+                self.with_trees(position, |forest, fx| forest.on_places(first, event, fx));
+            }
+            Some(Owner::Spent) => self.watches.on_spent(event, self.out),
+            None => return,
+        }
+        if event.mask & Mask::IGNORED.bits() != 0 {
+            self.watches.forget(event.wd);
+        }
+        if event.mask & Mask::MOVED_TO.bits() != 0 && !self.forest.has_limbo() {
+            // While something is in limbo, the second half may be held until it is known where its directory is.
+            self.out.forget_move(event.cookie);
+        }
+        self.forest.note_arrival(event);
+    }
+
+    fn with_trees(&mut self, position: Position, f: impl FnOnce(&mut Forest, &mut Effects)) {
+        let mut effects = Effects {
+            watches: self.watches,
+            out: self.out,
+            position,
+        };
+        f(self.forest, &mut effects);
+    }
+}

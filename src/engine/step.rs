@@ -1,0 +1,246 @@
+//! The order of the work, and how far one call goes.
+
+use super::{Engine, Filled};
+use crate::error::{Error, Result};
+use crate::scan::Pace;
+use crate::stream::Batch;
+use crate::sys::Sys;
+use crate::tree::{Answer, Filter, Question};
+use crate::watch_id::WatchId;
+use crate::watches::Target;
+
+/// What is to be done next. The order is what makes the events right: nothing is decoded past what is due before it, no scan
+/// begins before all that was read is decoded, and nothing is settled before the kernel's queue was seen empty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    /// Go on listing directories.
+    List,
+    /// Tell what was in a directory before its watch.
+    Backfill,
+    /// End a watch of whose end the kernel does not tell.
+    End,
+    Decode,
+    /// Take away what a repair has not found again.
+    Sweep,
+    /// Start on the next directory.
+    Scan,
+    /// Take doomed places away.
+    Release,
+    /// Events are ready.
+    Deliver,
+    Read,
+    /// Decide on directories of whose rename half was seen.
+    SettleLimbo,
+    /// Look for a name in doubt.
+    SettleDoubt,
+    /// Give memory back.
+    DropMemory,
+    Rest,
+}
+
+enum Flow {
+    On,
+    Stop,
+    Ask(Question),
+}
+
+impl Engine {
+    fn next_step(&self) -> Step {
+        let head = self.stream.head();
+        let is_due = |position: Option<_>| position.is_some_and(|position| position <= head);
+        match () {
+            () if self.scans.is_listing() => Step::List,
+            () if is_due(self.scans.next_backfill()) => Step::Backfill,
+            () if is_due(self.watches.next_ending()) => Step::End,
+            () if !self.stream.is_decoded() => Step::Decode,
+            () if self.forest.has_sweeps() => Step::Sweep,
+            () if self.forest.has_scans() => Step::Scan,
+            () if self.forest.has_doomed() => Step::Release,
+            () if !self.out.is_empty() && !self.forest.has_limbo() => Step::Deliver,
+            () if self.must_read => Step::Read,
+            () if self.forest.has_limbo() => Step::SettleLimbo,
+            () if self.forest.has_doubts() => Step::SettleDoubt,
+            () if self.forest.has_memory_to_drop() => Step::DropMemory,
+            () => Step::Rest,
+        }
+    }
+
+    /// Whether another `fill` would get on without a word from the kernel.
+    pub(crate) fn has_work(&self) -> bool {
+        self.next_step() != Step::Rest
+    }
+
+    /// Whether there are events to be taken.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    /// Whether something was read of which it is not known yet whether anybody asked for it.
+    pub(crate) fn has_undecoded(&self) -> bool {
+        !self.stream.is_decoded()
+    }
+
+    /// Gets some events ready, or finds that there are none now.
+    pub(crate) fn fill(&mut self, pace: &Pace) -> Result<Filled> {
+        self.must_read = true;
+        let result = self.work(pace);
+        self.scans.leave();
+        result.map_err(|errno| Error::of_call(errno, "read(2) of the inotify fd", None))
+    }
+
+    fn work(&mut self, pace: &Pace) -> Sys<Filled> {
+        loop {
+            if pace.until().is_some_and(|tree| !self.is_setting_up(tree)) {
+                return Ok(Filled::Done);
+            }
+            let step = self.next_step();
+            match self.take(step, pace)? {
+                Flow::On => {}
+                Flow::Stop => return Ok(Filled::Done),
+                Flow::Ask(question) => return Ok(Filled::Ask(question)),
+            }
+        }
+    }
+
+    fn take(&mut self, step: Step, pace: &Pace) -> Sys<Flow> {
+        // Each of the others is short, or looks at the clock itself.
+        let long = matches!(
+            step,
+            Step::List
+                | Step::Sweep
+                | Step::Scan
+                | Step::Release
+                | Step::SettleLimbo
+                | Step::SettleDoubt
+                | Step::DropMemory
+        );
+        if long && pace.is_over() {
+            return Ok(Flow::Stop);
+        }
+        let (scans, mut work) = self.scans();
+        match step {
+            Step::List => scans.list_on(pace, &mut work)?,
+            Step::Backfill => {
+                scans.backfill_some(pace.enough(), &mut work);
+                let more = scans.next_backfill().is_some();
+                if self.out.len() >= pace.enough() || (more && pace.is_over()) {
+                    return Ok(Flow::Stop);
+                }
+            }
+            Step::End => self.end_next_watch(),
+            Step::Decode => {
+                self.decode(pace);
+                if self.out.len() >= pace.enough() || (!self.stream.is_decoded() && pace.is_over())
+                {
+                    return Ok(Flow::Stop);
+                }
+            }
+            Step::Sweep => {
+                let (forest, mut fx) = self.trees();
+                forest.sweep_some(&mut fx);
+            }
+            Step::Scan => {
+                if let Some(question) = scans.start_next(pace, &mut work)? {
+                    return Ok(Flow::Ask(question));
+                }
+            }
+            Step::Release => {
+                let (forest, mut fx) = work.trees();
+                forest.release_some(&mut fx);
+                scans.remove_unheld(&mut work);
+                self.stream.drain()?;
+            }
+            Step::Read => return self.read(pace),
+            Step::SettleLimbo => scans.settle_limbo(pace, &mut work)?,
+            Step::SettleDoubt => scans.settle_doubt(&mut work)?,
+            Step::DropMemory => {
+                self.forest.drop_some_memory();
+                self.scans.trim();
+            }
+            Step::Deliver | Step::Rest => return Ok(Flow::Stop),
+        }
+        self.remove_unheld();
+        #[cfg(any(debug_assertions, simulation))]
+        self.check();
+        Ok(Flow::On)
+    }
+
+    fn read(&mut self, pace: &Pace) -> Sys<Flow> {
+        // The clock need not be asked where the first read is enough.
+        if pace.has_read_before() && pace.is_over() {
+            return Ok(Flow::Stop);
+        }
+        if self.stream.read()? == 0 {
+            self.must_read = false;
+            self.forest.queue_was_empty();
+        }
+        Ok(Flow::On)
+    }
+
+    /// The position has come at which the next watch ends that the kernel does not tell of.
+    fn end_next_watch(&mut self) {
+        let Some(id) = self.watches.take_ending() else {
+            return;
+        };
+        match self.watches.target(id) {
+            Ok(Target::Plain(index)) => self.watches.end_removed_plain(index, &mut self.out),
+            Ok(Target::Tree(index)) => {
+                let (forest, mut fx) = self.trees();
+                forest.end_tree(index, &mut fx);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Brings removed watches to their end where a tree has kept their descriptor: a new watch on the same inode is not to
+    /// be taken for the old one.
+    pub(super) fn end_removed_plains(&mut self) {
+        if !self.watches.has_plain_ending() {
+            return;
+        }
+        let (scans, mut work) = self.scans();
+        scans.give_up_listing(&mut work);
+        let pace = Pace::to_the_end();
+        while self.watches.has_plain_ending() {
+            // Up to an ending there is nothing but this.
+            match self.next_step() {
+                step @ (Step::Backfill | Step::End | Step::Decode) => {
+                    if self.take(step, &pace).is_err() {
+                        return;
+                    }
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// What was got ready, in exchange for an empty batch.
+    pub(crate) fn swap_out(&mut self, batch: &mut Batch) {
+        self.out.swap(batch);
+    }
+
+    /// The last event of a watch is taken: its ID is stale.
+    pub(crate) fn retire(&mut self, id: WatchId) {
+        if let Some(Target::Tree(index)) = self.watches.retire(id) {
+            let (forest, fx) = self.trees();
+            forest.retire_tree(index, &fx);
+            if self.forest.has_memory_to_drop() {
+                self.forest.drop_some_memory();
+            }
+        }
+    }
+
+    /// What a filter has said.
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        let (forest, mut fx) = self.trees();
+        forest.answer(answer, &mut fx);
+    }
+
+    /// Closures to drop once the mutex is free: dropping them may call anything.
+    pub(crate) fn take_garbage(&mut self) -> Vec<Filter> {
+        match self.forest.has_garbage() {
+            true => self.forest.take_garbage(),
+            false => Vec::new(),
+        }
+    }
+}

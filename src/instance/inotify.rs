@@ -1,0 +1,512 @@
+//! An inotify instance: what is shared between threads, and the pollable fd that says when there is something to take.
+
+use super::turn::{Reader, Turn};
+use crate::engine::{Engine, Filled};
+use crate::error::{Error, Result};
+use crate::mask::{InitFlags, Mask, RecursiveFlags};
+use crate::scan::Pace;
+use crate::sys::eventfd::EventFd;
+use crate::sys::inotify::{InotifyFd, MAX_EVENT};
+use crate::sys::owner_lock::OwnerLock;
+use crate::sys::pollable::Pollable;
+use crate::tree::RecursiveOptions;
+use crate::watch_id::WatchId;
+use std::ffi::{CStr, CString};
+use std::ops::ControlFlow;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+/// One read of 64 KiB: larger ones are no quicker.
+const DEFAULT_CACHE_SIZE: usize = 64 * 1024 / MAX_EVENT;
+
+/// How long `sync_get` and `run` wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SyncTimeout {
+    /// As read(2) on the fd as it was opened.
+    Disabled,
+    Infinite,
+    Millis(u32),
+}
+
+/// An inotify instance with plain and recursive watches. Any method may be called from any thread.
+pub struct Inotify {
+    /// Over the three fds below; closed before them.
+    pollable: Pollable,
+    fd: Arc<InotifyFd>,
+    /// Readable while there are events in user space, or work that may make some.
+    ready: EventFd,
+    /// Readable while a wake is pending, and for ever once the instance is closed.
+    wake: EventFd,
+
+    /// Whether `ready` is readable; changed only with `state` locked.
+    is_ready: AtomicBool,
+    /// Wakes announced and not consumed yet: saves a system call where there are none.
+    wakes: AtomicU64,
+    closed: AtomicBool,
+    /// Which process opened it.
+    process: u32,
+    settings: Mutex<Settings>,
+    state: Mutex<Engine>,
+    /// How many threads wait for `state`.
+    waiting: AtomicU32,
+    /// A filter has said something.
+    answered: Condvar,
+    pub(crate) reader: OwnerLock<Reader>,
+}
+
+struct Settings {
+    cache_size: usize,
+    sync_timeout: SyncTimeout,
+}
+
+impl Inotify {
+    pub fn new(flags: InitFlags) -> Result<Inotify> {
+        let strange = flags - InitFlags::all();
+        if !strange.is_empty() || flags.bits() & !InitFlags::all().bits() != 0 {
+            return Err(Error::new(
+                libc::EINVAL,
+                format!("unknown init flags: {:#x}", flags.bits()),
+            ));
+        }
+        let failed = |call| move |errno| Error::of_call(errno, call, None);
+        let cloexec = flags.contains(InitFlags::CLOEXEC);
+        let fd = Arc::new(InotifyFd::new(flags).map_err(failed("inotify_init1(2)"))?);
+        let ready = EventFd::new(cloexec).map_err(failed("eventfd(2)"))?;
+        let wake = EventFd::new(cloexec).map_err(failed("eventfd(2)"))?;
+        let sources = [fd.as_raw_fd(), ready.as_raw_fd(), wake.as_raw_fd()];
+        let pollable = Pollable::new(&sources).map_err(failed("epoll_create1(2)"))?;
+        if !cloexec {
+            pollable.keep_over_exec().map_err(failed("fcntl(2)"))?;
+        }
+        Ok(Inotify {
+            pollable,
+            ready,
+            wake,
+            is_ready: AtomicBool::new(false),
+            wakes: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            process: std::process::id(),
+            settings: Mutex::new(Settings {
+                cache_size: DEFAULT_CACHE_SIZE,
+                sync_timeout: SyncTimeout::Disabled,
+            }),
+            state: Mutex::new(Engine::new(Arc::clone(&fd), DEFAULT_CACHE_SIZE)),
+            waiting: AtomicU32::new(0),
+            answered: Condvar::new(),
+            reader: OwnerLock::new(Reader::default()),
+            fd,
+        })
+    }
+
+    /// Cancels what threads are blocked in; every later call fails with ECANCELED. The fds are closed on drop.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        // A child after fork(2) has no threads to cancel, and shares the eventfd with its parent.
+        if self.process == std::process::id() {
+            let _ = self.wake.signal();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Relaxed) {
+            Err(Error::cancelled())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The pollable fd: readable exactly while there is something to take, or a wake is pending.
+    pub fn fd(&self) -> RawFd {
+        self.pollable.as_raw_fd()
+    }
+
+    /// The kernel's inotify fd.
+    pub fn raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    /// Whether the inotify fd was opened without NONBLOCK.
+    pub fn is_blocking(&self) -> bool {
+        self.fd.is_blocking()
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Most full-size events fetched by one read.
+    pub fn cache_size(&self) -> usize {
+        self.settings().cache_size
+    }
+
+    /// From the next read on.
+    pub fn set_cache_size(&self, events: usize) -> Result<()> {
+        if events == 0 {
+            return Err(Error::new(
+                libc::EINVAL,
+                "a cache of 0 events can't hold any",
+            ));
+        }
+        let too_much = || {
+            Error::new(
+                libc::ENOMEM,
+                format!("no memory for a cache of {events} events"),
+            )
+        };
+        let bytes = events
+            .checked_mul(MAX_EVENT)
+            .filter(|&bytes| bytes <= isize::MAX as usize)
+            .ok_or_else(too_much)?;
+        Vec::<u8>::new()
+            .try_reserve_exact(bytes)
+            .map_err(|_| too_much())?;
+        self.with_state(|state| {
+            state.set_read_size(bytes);
+            Ok(())
+        })?;
+        self.settings().cache_size = events;
+        Ok(())
+    }
+
+    pub fn sync_timeout(&self) -> SyncTimeout {
+        self.settings().sync_timeout
+    }
+
+    pub fn set_sync_timeout(&self, timeout: SyncTimeout) {
+        self.settings().sync_timeout = timeout;
+    }
+
+    /// Ends a wait under way, or the next one, with EINTR. Async-signal-safe.
+    pub fn wake(&self) -> Result<()> {
+        // Announced before it is signalled, so that a readable fd is never without an announcement.
+        self.wakes.fetch_add(1, Ordering::SeqCst);
+        // The error is made without the message's allocation in mind: eventfd writes do not fail.
+        self.wake
+            .signal()
+            .map_err(|errno| Error::new(errno, String::new()))
+    }
+
+    #[inline]
+    pub(crate) fn clear_wake(&self) -> bool {
+        if self.wakes.load(Ordering::SeqCst) == 0 {
+            return false;
+        }
+        let count = self.wake.clear();
+        self.wakes.fetch_sub(count, Ordering::SeqCst);
+        if self.closed.load(Ordering::SeqCst) {
+            // The signal may have been that of `close`.
+            let _ = self.wake.signal();
+        }
+        count > 0
+    }
+
+    pub(crate) fn wait(&self, deadline: Option<std::time::Instant>) -> Result<bool> {
+        self.pollable.wait(deadline).map_err(|errno| match errno {
+            libc::EINTR => Error::new(errno, "interrupted by a signal"),
+            _ => Error::of_call(errno, "poll(2)", None),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Engine> {
+        match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                let state = self.state.lock();
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
+                state.unwrap_or_else(PoisonError::into_inner)
+            }
+        }
+    }
+
+    /// Lets threads that wait for the mutex have it: it is not fair, and whoever works in slices would keep it.
+    fn let_others(&self) {
+        const A_WHILE: Duration = Duration::from_micros(50);
+        for _ in 0..20 {
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            std::thread::sleep(A_WHILE);
+        }
+    }
+
+    /// Runs `f` with the state locked. What it leaves to do makes the pollable fd readable.
+    pub(crate) fn with_state<R>(&self, f: impl FnOnce(&mut Engine) -> Result<R>) -> Result<R> {
+        self.check_open()?;
+        let mut state = self.lock();
+        let result = f(&mut state);
+        if state.has_work() {
+            self.set_ready(true);
+        }
+        let garbage = state.take_garbage();
+        if !garbage.is_empty() {
+            drop(state);
+            drop(garbage);
+        }
+        result
+    }
+
+    /// Makes the pollable fd say whether there is something in user space. With the state locked.
+    fn set_ready(&self, ready: bool) {
+        if self.is_ready.swap(ready, Ordering::Relaxed) != ready {
+            match ready {
+                true => {
+                    let _ = self.ready.signal();
+                }
+                false => {
+                    self.ready.clear();
+                }
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_undecoded(&self) -> bool {
+        self.lock().has_undecoded()
+    }
+
+    /// Makes the fd agree with what the reader has left.
+    pub(crate) fn publish(&self, reader_has_events: bool) {
+        let state = self.lock();
+        self.set_ready(reader_has_events || state.has_work());
+    }
+
+    /// A new edge for edge-triggered waiters, if the fd is readable for what is in user space.
+    pub(crate) fn renew_edge(&self) {
+        if self.is_ready.load(Ordering::Relaxed) {
+            let _ = self.ready.signal();
+        }
+    }
+
+    /// Gets events that are there now into `batch`, which is empty. Asks filters, with nothing locked.
+    pub(crate) fn fetch(&self, batch: &mut crate::stream::Batch) -> Result<bool> {
+        // One slice, however many filters are asked in it.
+        let pace = Pace::one_slice();
+        loop {
+            let question = self.with_state(|state| {
+                if !state.has_events()
+                    && let Filled::Ask(question) = state.fill(&pace)?
+                {
+                    return Ok(Some(question));
+                }
+                state.swap_out(batch);
+                Ok(None)
+            })?;
+            let Some(question) = question else { break };
+            self.answer(question)?;
+        }
+        if batch.is_empty() {
+            // A slice is over: edge-triggered waiters are to come again.
+            self.renew_edge_if_working();
+        }
+        Ok(!batch.is_empty())
+    }
+
+    fn renew_edge_if_working(&self) {
+        if self.is_ready.load(Ordering::Relaxed) {
+            let state = self.lock();
+            match state.has_work() {
+                true => self.renew_edge(),
+                false => self.set_ready(false),
+            }
+        }
+    }
+
+    fn answer(&self, question: crate::tree::Question) -> Result<()> {
+        let answer = question.ask();
+        let answered = self.with_state(|state| {
+            state.answer(answer);
+            Ok(())
+        });
+        self.answered.notify_all();
+        answered
+    }
+
+    /// This thread's turn to take events; EBUSY while another thread has it. A thread that has it may have it again.
+    #[inline]
+    pub fn turn(&self) -> Result<Turn<'_>> {
+        self.check_open()?;
+        match self.reader.own() {
+            Some(reader) => Ok(Turn::new(self, reader)),
+            None => Err(Error::new(
+                libc::EBUSY,
+                "another thread is taking events from this handle",
+            )),
+        }
+    }
+
+    /// Watches `path`, or changes the mask of the watch its inode has, as inotify_add_watch(2).
+    pub fn add_watch(&self, path: &CStr, mask: Mask) -> Result<WatchId> {
+        self.with_state(|state| state.add_watch(path, mask))
+    }
+
+    /// Removes a watch, plain or recursive. Its IGNORED follows what was queued before.
+    pub fn rm_watch(&self, id: WatchId) -> Result<()> {
+        self.with_state(|state| state.rm_watch(id))
+    }
+
+    pub fn watch_path(&self, id: WatchId) -> Result<CString> {
+        self.with_state(|state| state.watch_path(id))
+    }
+
+    /// Corrects the path from which those of later events are built.
+    pub fn watch_set_path(&self, id: WatchId, path: &CStr) -> Result<()> {
+        self.with_state(|state| state.watch_set_path(id, path))
+    }
+
+    /// Event bits, EXCL_UNLINK and ONESHOT, as they are in force.
+    pub fn watch_mask(&self, id: WatchId) -> Result<Mask> {
+        self.with_state(|state| state.watch_mask(id))
+    }
+
+    /// The kernel's watch descriptor; for a tree that of its root.
+    pub fn watch_wd(&self, id: WatchId) -> Result<i32> {
+        self.with_state(|state| state.watch_wd(id))
+    }
+
+    /// False once the watch has ended and its last event is still to be taken.
+    pub fn watch_is_active(&self, id: WatchId) -> Result<bool> {
+        self.with_state(|state| state.watch_is_active(id))
+    }
+
+    /// All watches, in the order in which they were added.
+    pub fn watches(&self) -> Result<Vec<WatchId>> {
+        self.with_state(|state| Ok(state.watch_ids()))
+    }
+
+    /// Watches a directory and all below it, now and later, under one ID.
+    pub fn add_recursive(
+        &self,
+        path: &CStr,
+        mask: Mask,
+        options: RecursiveOptions,
+    ) -> Result<WatchId> {
+        let background = options.flags.contains(RecursiveFlags::BACKGROUND);
+        let id = self.with_state(|state| state.add_tree(path, mask, options))?;
+        if background {
+            return Ok(id);
+        }
+        let set_up = self.set_up(id);
+        // The scan made the pollable fd readable; the end of a turn makes it agree with what is left. Whoever takes events
+        // now does that himself, and must not be told EBUSY because of this.
+        self.settle_ready();
+        set_up.map(|()| id)
+    }
+
+    /// Makes the pollable fd agree with what there is, unless a thread takes events, which does so itself.
+    fn settle_ready(&self) {
+        // What was read but not decoded may be nothing anybody asked for. Filters are asked before the reader is owned:
+        // they may take events.
+        while let Ok(Some(question)) = self.with_state(|state| {
+            let undecoded = !state.has_events() && state.has_undecoded();
+            Ok(match undecoded {
+                true => match state.fill(&Pace::one_slice())? {
+                    Filled::Ask(question) => Some(question),
+                    Filled::Done => None,
+                },
+                false => None,
+            })
+        }) {
+            if self.answer(question).is_err() {
+                return;
+            }
+        }
+        if let Some(mut reader) = self.reader.own_briefly() {
+            self.publish(reader.with(|reader| reader.has_events()));
+        }
+    }
+
+    /// Works on a new tree until all of it is watched.
+    fn set_up(&self, id: WatchId) -> Result<()> {
+        loop {
+            let question = self.with_state(|state| {
+                // Another thread may have removed the tree meanwhile, and taken its last event.
+                let Some(index) = state.tree_index(id) else {
+                    return Ok(None);
+                };
+                match state.fill(&Pace::until_set_up(index)) {
+                    Ok(filled) if state.is_setting_up(index) => Ok(Some(filled)),
+                    Ok(_) => state.end_set_up(index).map(|()| None),
+                    Err(error) => {
+                        state.discard_tree(index);
+                        Err(error)
+                    }
+                }
+            })?;
+            match question {
+                None => return Ok(()),
+                Some(Filled::Ask(question)) => self.answer(question)?,
+                Some(Filled::Done) => self.wait_for_answer(id),
+            }
+            self.let_others();
+        }
+    }
+
+    /// While another thread asks the tree's filter, there is nothing to do.
+    fn wait_for_answer(&self, id: WatchId) {
+        /// The instance may be closed meanwhile.
+        const LOOK_AGAIN: Duration = Duration::from_millis(50);
+        let state = self.lock();
+        let asking = |state: &Engine| {
+            let index = state.tree_index(id);
+            index.is_some_and(|index| state.is_asking(index))
+        };
+        if asking(&state) {
+            drop(self.answered.wait_timeout(state, LOOK_AGAIN));
+        }
+    }
+
+    /// Calls `f` with the path of each directory a recursive watch covers now, with no lock held. How many it was told.
+    pub fn each_directory(
+        &self,
+        id: WatchId,
+        f: &mut dyn FnMut(&CStr) -> ControlFlow<()>,
+    ) -> Result<usize> {
+        let paths = self.with_state(|state| state.directories(id))?;
+        let mut told = 0;
+        for path in &paths {
+            told += 1;
+            if f(path).is_break() {
+                break;
+            }
+        }
+        Ok(told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CString;
+
+    #[test]
+    fn adding_trees_makes_no_consumer_busy() {
+        let inotify = Inotify::new(InitFlags::all()).unwrap();
+        let folder = std::env::temp_dir().join(format!("asyncinotify-busy-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let path = CString::new(folder.to_str().unwrap()).unwrap();
+        std::thread::scope(|s| {
+            let adders = [(); 2].map(|()| {
+                s.spawn(|| {
+                    for _ in 0..1000 {
+                        let options = RecursiveOptions::default();
+                        let id = inotify.add_recursive(&path, Mask::CREATE, options).unwrap();
+                        inotify.rm_watch(id).unwrap();
+                    }
+                })
+            });
+            while !adders.iter().all(|adder| adder.is_finished()) {
+                inotify.turn().expect("the only consumer there is");
+            }
+        });
+        std::fs::remove_dir(&folder).unwrap();
+    }
+}

@@ -1,0 +1,7 @@
+//! An instance: what is shared between threads, the pollable fd, and taking events.
+
+mod inotify;
+mod turn;
+
+pub use inotify::{Inotify, SyncTimeout};
+pub use turn::{Deadline, Turn};

@@ -1,0 +1,200 @@
+//! Taking events: one thread at a time, which owns what it takes until it comes for more.
+
+use super::inotify::{Inotify, SyncTimeout};
+use crate::error::{Error, Result};
+use crate::stream::{Batch, Event};
+use crate::sys::owner_lock::Owned;
+use crate::watch_id::WatchId;
+use std::time::{Duration, Instant};
+
+/// Events on their last stage, and the memory of those already taken.
+#[derive(Default)]
+pub(crate) struct Reader {
+    batch: Batch,
+    next: usize,
+    /// Batches taken to their end whose strings are still in use.
+    kept: Vec<Batch>,
+    spare: Vec<Batch>,
+    /// This counts those who still need the strings of all events taken so far; see [`Turn::hold`].
+    holds: usize,
+}
+
+impl Reader {
+    #[inline]
+    pub(crate) fn has_events(&self) -> bool {
+        self.next < self.batch.len()
+    }
+
+    fn install(&mut self, batch: Batch) {
+        if self.has_events() {
+            // A filter that was asked meanwhile has taken events itself, and left some: they come first.
+            self.batch.append(&batch);
+            return;
+        }
+        let done = std::mem::replace(&mut self.batch, batch);
+        self.next = 0;
+        self.kept.push(done);
+    }
+}
+
+/// The right to take events, until it is dropped.
+pub struct Turn<'a> {
+    inotify: &'a Inotify,
+    reader: Owned<'a, Reader>,
+}
+
+/// When a wait is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// `timeout` from now. Disabled is for the caller to interpret; here it waits for ever.
+    pub fn after(timeout: SyncTimeout) -> Deadline {
+        Deadline(match timeout {
+            SyncTimeout::Disabled | SyncTimeout::Infinite => None,
+            SyncTimeout::Millis(ms) => Instant::now().checked_add(Duration::from_millis(ms.into())),
+        })
+    }
+}
+
+impl<'a> Turn<'a> {
+    pub(crate) fn new(inotify: &'a Inotify, reader: Owned<'a, Reader>) -> Turn<'a> {
+        Turn { inotify, reader }
+    }
+
+    /// From here to `release` every string that was handed out stays valid. A filter may be asked meanwhile, and may take
+    /// events itself: the turn that it has for this recycles nothing.
+    #[inline]
+    pub fn hold(&mut self) {
+        self.reader.with(|reader| reader.holds += 1);
+    }
+
+    /// Takes one `hold` back.
+    #[inline]
+    pub fn release(&mut self) {
+        self.reader.with(|reader| reader.holds -= 1);
+    }
+
+    /// Reuses the memory of events that were handed out before, unless a turn holds on to them.
+    #[inline]
+    pub fn recycle(&mut self) {
+        self.reader.with(|reader| {
+            if reader.kept.is_empty() || reader.holds > 0 {
+                return;
+            }
+            /// More are in use only while a call gathers events over several reads.
+            const SPARE: usize = 2;
+            for mut batch in reader.kept.drain(..) {
+                if reader.spare.len() < SPARE {
+                    batch.clear();
+                    reader.spare.push(batch);
+                }
+            }
+        });
+    }
+
+    /// The next event that is there now; never blocks. Events of this turn stay valid until `recycle`. `f` copies out what
+    /// is wanted; it must not take events itself.
+    #[inline]
+    pub fn take<R>(&mut self, f: impl FnOnce(&Event<'_>) -> R) -> Result<Option<R>> {
+        self.inotify.check_open()?;
+        if !self.reader.with(|reader| reader.has_events()) && !self.refill()? {
+            return Ok(None);
+        }
+        let (result, ended) = self.reader.with(|reader| {
+            let event = reader.batch.event(reader.next);
+            reader.next += 1;
+            let ended = if event.last { event.watch } else { None };
+            (f(&event), ended)
+        });
+        if let Some(id) = ended {
+            self.retire(id)?;
+        }
+        Ok(Some(result))
+    }
+
+    #[cold]
+    fn retire(&mut self, id: WatchId) -> Result<()> {
+        self.inotify.with_state(|state| {
+            state.retire(id);
+            Ok(())
+        })
+    }
+
+    /// Gets a batch of events ready; false if there are none now.
+    fn refill(&mut self) -> Result<bool> {
+        let mut batch = self
+            .reader
+            .with(|reader| reader.spare.pop())
+            .unwrap_or_default();
+        let fetched = self.inotify.fetch(&mut batch);
+        self.reader.with(|reader| match &fetched {
+            Ok(true) => reader.install(batch),
+            _ => reader.spare.push(batch),
+        });
+        fetched
+    }
+
+    /// Makes the pollable fd agree with what is left: before strangers' code runs within this turn.
+    #[inline]
+    pub fn publish(&mut self) {
+        let has_events = self.reader.with(|reader| reader.has_events());
+        if has_events != self.inotify.is_ready() {
+            self.publish_change(has_events);
+        }
+    }
+
+    #[cold]
+    fn publish_change(&mut self, has_events: bool) {
+        // What was read but not decoded may be nothing anybody asked for.
+        let has_events =
+            has_events || (self.inotify.has_undecoded() && self.look_ahead().unwrap_or(true));
+        self.inotify.publish(has_events);
+    }
+
+    fn look_ahead(&mut self) -> Result<bool> {
+        // An event may be on its way to the caller.
+        self.hold();
+        let fetched = self.refill();
+        self.release();
+        fetched
+    }
+
+    /// Takes back wakes that are pending; whether there were any.
+    #[inline]
+    pub fn clear_wake(&mut self) -> bool {
+        self.inotify.clear_wake()
+    }
+
+    /// Before leaving with events untaken: edge-triggered waiters get a new edge if there are any.
+    pub fn stop_early(&mut self) -> Result<()> {
+        let has_events = self.reader.with(|reader| reader.has_events());
+        if has_events || self.look_ahead()? {
+            self.inotify.publish(true);
+            self.inotify.renew_edge();
+        }
+        Ok(())
+    }
+
+    /// Blocks until there may be something: true; false at the deadline. EINTR on a signal or a wake, which is consumed.
+    pub fn wait(&mut self, deadline: Deadline) -> Result<bool> {
+        self.publish();
+        if deadline.0.is_some_and(|at| Instant::now() >= at) {
+            // Also where the fd is readable: for events that nobody asked for, or for a scan that goes on.
+            return Ok(false);
+        }
+        let readable = self.inotify.wait(deadline.0)?;
+        self.inotify.check_open()?;
+        if readable && self.clear_wake() {
+            return Err(Error::new(libc::EINTR, "interrupted by a wake"));
+        }
+        Ok(readable)
+    }
+}
+
+impl Drop for Turn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.publish();
+    }
+}

@@ -1,0 +1,205 @@
+//! What was in a directory before its watch began, on its way out as events.
+
+use super::list::LARGE;
+use super::pending::Pending;
+use super::{Scans, Work};
+use crate::mask::Mask;
+use crate::stream::Position;
+use crate::sys::dirent::{Kind, entries};
+use crate::tree::{Forest, PlaceRef, Standing, Telling, flags};
+use crate::watches::PlaceId;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The first event of a name.
+struct First {
+    came: bool,
+    moved: bool,
+    kind: Kind,
+}
+
+/// What was in a directory when its watch began, as far as it is not what was listed.
+pub(super) struct Before {
+    /// Of the directory's first own event, or behind all that is queued.
+    position: Position,
+    /// Perhaps listed, but they came after the watch: the kernel tells of them. Sorted.
+    skip: Vec<Vec<u8>>,
+    /// Not listed, or not as what they were, but they went after the watch: they were there.
+    extra: Vec<(Vec<u8>, Kind)>,
+    /// Listed, although they are renamed away.
+    renamed_away: Vec<Vec<u8>>,
+}
+
+impl Before {
+    /// From what was listed in the directory with this descriptor, and what is queued.
+    pub(super) fn of(
+        wd: i32,
+        listed: &[u8],
+        pending: Option<&Pending<'_>>,
+        work: &Work<'_>,
+    ) -> Before {
+        let mut before = Before {
+            position: work.stream.tail(),
+            skip: Vec::new(),
+            extra: Vec::new(),
+            renamed_away: Vec::new(),
+        };
+        let Some(pending) = pending else {
+            return before;
+        };
+        let coming = (Mask::MOVED_TO | Mask::CREATE).bits();
+        // The first event of each name.
+        let mut first: BTreeMap<&[u8], First> = BTreeMap::new();
+        for (position, event) in pending.of_wd(wd) {
+            before.position = before.position.min(*position);
+            if event.mask & Forest::structural().bits() != 0 && !event.name.is_empty() {
+                // What arrived there and is said to leave as another kind has changed places with it, and stays.
+                let told = event.mask & Mask::ISDIR.bits() != 0;
+                let kind = match work.forest.is_dir_at(event).unwrap_or(told) {
+                    true => Kind::Directory,
+                    false => Kind::Regular,
+                };
+                let came = event.mask & coming != 0;
+                let moved = event.mask & Mask::MOVED_FROM.bits() != 0;
+                first
+                    .entry(event.name)
+                    .or_insert(First { came, moved, kind });
+            }
+        }
+        if !first.is_empty() {
+            before.compare(&first, listed);
+        }
+        before
+    }
+
+    /// What is listed may have taken the place of what was there, which was of another kind.
+    fn compare(&mut self, first: &BTreeMap<&[u8], First>, listed: &[u8]) {
+        let listed = entries(listed).map(|entry| (entry.name().to_bytes(), entry.kind));
+        let now: BTreeMap<&[u8], Kind> = listed
+            .filter(|(name, _)| first.contains_key(name))
+            .collect();
+        let is_directory = |kind: &Kind| *kind == Kind::Directory;
+        for (name, First { came, moved, kind }) in first {
+            let now = now.get(name);
+            let stayed = now.is_some_and(|now| is_directory(now) == is_directory(kind));
+            if *came || (now.is_some() && !stayed) {
+                self.skip.push(name.to_vec());
+            }
+            if !came && !stayed {
+                self.extra.push((name.to_vec(), *kind));
+            }
+            if *moved && now.is_some() {
+                self.renamed_away.push(name.to_vec());
+            }
+        }
+    }
+
+    fn skips(&self, name: &[u8]) -> bool {
+        let compare = |one: &Vec<u8>| one.as_slice().cmp(name);
+        !self.skip.is_empty() && self.skip.binary_search_by(compare).is_ok()
+    }
+}
+
+pub(super) struct Backfill {
+    place: PlaceRef,
+    /// Of its tree, when it was listed.
+    epoch: u32,
+    before: Before,
+    /// What is still to be told of `Scans::listed`.
+    entries: Range<usize>,
+    /// No subdirectory was known before.
+    fresh: bool,
+}
+
+impl Backfill {
+    pub(super) fn new(
+        id: PlaceId,
+        entries: Range<usize>,
+        before: Before,
+        forest: &Forest,
+    ) -> Backfill {
+        Backfill {
+            place: forest.places().reference(id),
+            epoch: forest.tree_of(id).epoch(),
+            before,
+            entries,
+            fresh: forest.places().first_child(id).is_none(),
+        }
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.before.position
+    }
+
+    #[cfg(any(debug_assertions, simulation))]
+    pub(super) fn place(&self, forest: &Forest) -> Option<PlaceId> {
+        forest.places().resolve(self.place)
+    }
+}
+
+impl Scans {
+    /// Tells some of what was found, and wants the subdirectories scanned.
+    pub(crate) fn backfill_some(&mut self, enough: usize, work: &mut Work<'_>) {
+        let Some(mut backfill) = self.backfills.pop_front() else {
+            return;
+        };
+        let queued = |id: &PlaceId| work.forest.place(*id).is(flags::QUEUED);
+        let place = work.forest.places().resolve(backfill.place).filter(queued);
+        if let Some(id) = place {
+            if backfill.epoch != work.forest.tree_of(id).epoch() {
+                work.forest.was_overtaken(id);
+            } else if work.forest.tree_of(id).is_ending() {
+                work.forest.unqueue(id);
+            } else if work.forest.standing(id) != Standing::InTree {
+                // It waits until it is known where it is.
+                work.forest.was_overtaken(id);
+            } else if self.tell_some(id, &mut backfill, enough, work) {
+                return self.backfills.push_front(backfill);
+            } else {
+                work.forest.unqueue(id);
+            }
+        }
+        if self.backfills.is_empty() && self.listings.is_empty() {
+            self.listed.clear();
+            self.listed.shrink_to(LARGE);
+        }
+    }
+
+    /// Whether something is left to be told.
+    fn tell_some(
+        &mut self,
+        id: PlaceId,
+        backfill: &mut Backfill,
+        enough: usize,
+        work: &mut Work<'_>,
+    ) -> bool {
+        /// So many new subdirectories take some 100 µs.
+        const AT_ONCE: usize = 128;
+        let telling = work.forest.place(id).telling();
+        let deep_enough = work.forest.is_deep_enough(id);
+        let rest = backfill.entries.clone();
+        let (forest, mut fx) = work.trees();
+        for (told, entry) in entries(&self.listed[rest.clone()]).enumerate() {
+            if fx.out.len() >= enough || told == AT_ONCE {
+                return true;
+            }
+            backfill.entries.start = rest.start + entry.next;
+            let is_directory = entry.kind == Kind::Directory;
+            if telling == Telling::Nothing && !(is_directory && deep_enough) {
+                continue;
+            }
+            let name = entry.name().to_bytes();
+            if !backfill.before.skips(name) {
+                forest.found(id, (name, entry.kind), telling, backfill.fresh, &mut fx);
+            }
+        }
+        let wd = forest.place(id).wd();
+        for name in &backfill.before.renamed_away {
+            forest.note_half_heard(wd, name);
+        }
+        while let Some((name, kind)) = backfill.before.extra.pop() {
+            forest.found(id, (&name, kind), telling, false, &mut fx);
+        }
+        false
+    }
+}

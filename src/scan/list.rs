@@ -1,0 +1,258 @@
+//! Listing directories: one at a time in slices if it is large, many at a time if they are not.
+
+use super::backfill::{Backfill, Before};
+use super::pending::Pending;
+use super::{Pace, Scans, Work};
+use crate::sys::Sys;
+use crate::sys::directory::Directory;
+use crate::tree::{Forest, Wanted, flags};
+use crate::watches::{NO_PLACE, PlaceId};
+use std::ops::Range;
+
+/// A directory that is being listed, or that is listed and waits for its siblings. What is in it is
+/// `Scans::listed[entries]`.
+pub(super) struct Listing {
+    wanted: Wanted,
+    /// Of its tree, when the listing began.
+    epoch: u32,
+    wd: i32,
+    /// None once it is listed, if descriptors are short.
+    directory: Option<Directory>,
+    entries: Range<usize>,
+    has_directories: bool,
+}
+
+impl Listing {
+    pub(super) fn place(&self, forest: &Forest) -> Option<PlaceId> {
+        forest.places().resolve(self.wanted.place)
+    }
+}
+
+/// With more than this to list, one is enough.
+pub(super) const LARGE: usize = 64 * 1024;
+
+impl Scans {
+    pub(super) fn begin_listing(
+        &mut self,
+        id: PlaceId,
+        wanted: Wanted,
+        directory: Directory,
+        wd: i32,
+        work: &mut Work<'_>,
+    ) {
+        if self.listings.is_empty() && self.backfills.is_empty() {
+            self.listed.clear();
+        }
+        let at = self.listed.len();
+        work.forest.set_listing(id, true);
+        self.listings.push_back(Listing {
+            wanted,
+            epoch: work.forest.tree_of(id).epoch(),
+            wd,
+            directory: Some(directory),
+            entries: at..at,
+            has_directories: false,
+        });
+    }
+
+    /// Lists a directory, in slices if it is large, and siblings with it if they are not.
+    pub(crate) fn list_on(&mut self, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
+        while let Some(listing) = self.listings.back_mut() {
+            let Some(directory) = &listing.directory else {
+                self.give_up_listing(work);
+                return Ok(());
+            };
+            match directory.read(&mut self.listed) {
+                Ok(chunk) if chunk.len > 0 => {
+                    listing.entries.end = self.listed.len();
+                    listing.has_directories |= chunk.has_directories;
+                }
+                // Deleted meanwhile: it was empty by then.
+                Ok(_) | Err(libc::ENOENT) => {
+                    self.list_siblings(work);
+                    return self.finish_listings(work);
+                }
+                Err(errno) => {
+                    self.listing_failed(errno, work);
+                    return Ok(());
+                }
+            }
+            if self.listed.len() > LARGE {
+                // Keep the kernel's queue short meanwhile.
+                work.stream.drain()?;
+                if pace.is_over() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn listing_failed(&mut self, errno: i32, work: &mut Work<'_>) {
+        let Some(listing) = self.listings.pop_back() else {
+            return;
+        };
+        self.abandon(listing.wd, work);
+        if let Some(id) = listing.place(work.forest) {
+            work.forest.set_listing(id, false);
+            work.scan_failed(id, errno);
+        }
+    }
+
+    /// Lists more of the same directory's subdirectories, so that the kernel's queue has to be read once for all of them.
+    fn list_siblings(&mut self, work: &mut Work<'_>) {
+        const AT_ONCE: usize = 32;
+        let last = self.listings.back().and_then(|it| it.place(work.forest));
+        let parent = last.map(|id| work.forest.place(id).parent());
+        let Some(parent) = parent.filter(|&parent| parent != NO_PLACE) else {
+            return;
+        };
+        while self.listings.len() < AT_ONCE
+            && self.listed.len() <= LARGE
+            && let Some((wanted, id)) = work.forest.next_sibling(parent)
+        {
+            if !self.list_at_once(id, wanted, work) {
+                // Whatever is the matter, it will be seen to in its own turn.
+                return work.forest.want_again(wanted);
+            }
+        }
+    }
+
+    fn list_at_once(&mut self, id: PlaceId, wanted: Wanted, work: &mut Work<'_>) -> bool {
+        let Ok((directory, wd)) = self.open_and_watch(id, work) else {
+            return false;
+        };
+        let start = self.listed.len();
+        let mut has_directories = false;
+        while self.listed.len() - start <= LARGE {
+            match directory.read(&mut self.listed) {
+                Ok(chunk) if chunk.len > 0 => has_directories |= chunk.has_directories,
+                Ok(_) | Err(libc::ENOENT) => {
+                    work.forest.set_listing(id, true);
+                    self.listings.push_back(Listing {
+                        wanted,
+                        epoch: work.forest.tree_of(id).epoch(),
+                        wd,
+                        directory: Some(directory),
+                        entries: start..self.listed.len(),
+                        has_directories,
+                    });
+                    return true;
+                }
+                Err(_) => break,
+            }
+        }
+        self.listed.truncate(start);
+        self.abandon(wd, work);
+        false
+    }
+
+    /// Closes directories that are listed.
+    pub(super) fn close_listed(&mut self) {
+        for listing in &mut self.listings {
+            listing.directory = None;
+        }
+    }
+
+    /// Lets go of the directories that are being listed; their scans will begin again.
+    pub(crate) fn give_up_listing(&mut self, work: &mut Work<'_>) {
+        for listing in std::mem::take(&mut self.listings) {
+            self.abandon(listing.wd, work);
+            if let Some(id) = listing.place(work.forest) {
+                work.forest.set_listing(id, false);
+            }
+            work.forest.want_again(listing.wanted);
+        }
+    }
+
+    /// Whether a scan has put a watch on a directory that no place holds yet.
+    pub(crate) fn is_being_listed(&self, wd: i32) -> bool {
+        self.listings.iter().any(|listing| listing.wd == wd)
+    }
+
+    fn finish_listings(&mut self, work: &mut Work<'_>) -> Sys<()> {
+        let told = self.wait_for_parent().is_ok();
+        work.stream.drain()?;
+        let mut results: Vec<Option<Before>> = Vec::new();
+        let pending = (!work.stream.is_decoded()).then(|| Pending::of(work.stream));
+        let pending = pending.as_ref();
+        for listing in &self.listings {
+            let before = listing.place(work.forest).and_then(|id| {
+                let allows = |it: &Pending<'_>| it.allows_scan(id, listing.wd, work.forest);
+                let entries = &self.listed[listing.entries.clone()];
+                (told && pending.is_none_or(allows))
+                    .then(|| Before::of(listing.wd, entries, pending, work))
+            });
+            results.push(before);
+        }
+        let mut void = false;
+        for before in results {
+            let Some(listing) = self.listings.pop_front() else {
+                break;
+            };
+            let wanted = listing.wanted;
+            match self.finish_listing(listing, before, void, work) {
+                Ok(rearranged) => void |= rearranged,
+                Err(errno) => {
+                    work.forest.want_again(wanted);
+                    return Err(errno);
+                }
+            }
+        }
+        let backfills = self.backfills.make_contiguous();
+        backfills.sort_by_key(Backfill::position);
+        Ok(())
+    }
+
+    /// Whether places were rearranged, so that what else was listed with this one may be out of date. `before` is None where
+    /// the directory has changed meanwhile.
+    fn finish_listing(
+        &mut self,
+        listing: Listing,
+        before: Option<Before>,
+        void: bool,
+        work: &mut Work<'_>,
+    ) -> Sys<bool> {
+        let place = listing.place(work.forest);
+        let wd = listing.wd;
+        if let Some(id) = place {
+            work.forest.set_listing(id, false);
+        }
+        let Some(id) = place.filter(|&id| work.forest.place(id).is(flags::QUEUED)) else {
+            self.abandon(wd, work);
+            return Ok(false);
+        };
+        if listing.epoch != work.forest.tree_of(id).epoch() {
+            self.abandon(wd, work);
+            work.forest.was_overtaken(id);
+            return Ok(false);
+        }
+        if void {
+            self.abandon(wd, work);
+            work.forest.want_again(listing.wanted);
+            return Ok(false);
+        }
+        let Some(before) = before else {
+            self.abandon(wd, work);
+            let (forest, mut fx) = work.trees();
+            forest.want_later(listing.wanted, &mut fx);
+            return Ok(false);
+        };
+        let Some(identified) = self.identify(id, wd, work)? else {
+            work.forest.was_overtaken(id);
+            return Ok(true);
+        };
+        let id = identified.place;
+        work.forest.was_listed(id);
+        if identified.is_news {
+            if let Some(directory) = listing.directory.filter(|_| listing.has_directories) {
+                self.keep_open(id, directory, work);
+            }
+            let backfill = Backfill::new(id, listing.entries, before, work.forest);
+            self.backfills.push_back(backfill);
+        } else {
+            work.forest.unqueue(id);
+        }
+        Ok(identified.rearranged)
+    }
+}

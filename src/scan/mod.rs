@@ -1,0 +1,120 @@
+//! Scans: putting a watch on a directory and telling what was in it before.
+//!
+//! Watch first, list second, read the kernel's queue third. What was there when the watch began follows from the three:
+//! a name that no queued event tells of is there exactly if it was listed; one whose first event is its going was there;
+//! one whose first event is its coming was not. It is told at the position in the stream at which it was true: before
+//! the directory's first own event. So nothing is told twice, nothing is missed, and no path is wrong.
+//!
+//! A scan begins when all that was read is decoded. If the queue then turns out to hold a rename or a deletion of the
+//! directory, or of one above it, the path may have led elsewhere: the scan is void, and begins again when that event
+//! has been followed.
+
+mod backfill;
+mod identify;
+mod list;
+mod pace;
+mod pending;
+mod reach;
+mod settle;
+mod start;
+
+use crate::stream::{Outbox, Position, Stream};
+use crate::sys::Sys;
+use crate::tree::{Effects, Forest, flags};
+use crate::watches::{PlaceId, Watches};
+use backfill::Backfill;
+use list::Listing;
+use reach::Reach;
+use std::collections::VecDeque;
+
+pub(crate) use pace::Pace;
+pub(crate) use reach::watch_open;
+
+/// What a scan works with.
+pub(crate) struct Work<'a> {
+    pub(crate) stream: &'a mut Stream,
+    pub(crate) forest: &'a mut Forest,
+    pub(crate) watches: &'a mut Watches,
+    pub(crate) out: &'a mut Outbox,
+}
+
+impl Work<'_> {
+    /// What the trees may change, at the position up to which all is decoded; and the trees.
+    pub(crate) fn trees(&mut self) -> (&mut Forest, Effects<'_>) {
+        let effects = Effects {
+            watches: self.watches,
+            out: self.out,
+            position: self.stream.head(),
+        };
+        (self.forest, effects)
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Scans {
+    listings: VecDeque<Listing>,
+    /// What the listings have read, for the backfills too.
+    listed: Vec<u8>,
+    /// By their positions.
+    backfills: VecDeque<Backfill>,
+    reach: Reach,
+}
+
+impl Scans {
+    pub(crate) fn is_listing(&self) -> bool {
+        !self.listings.is_empty()
+    }
+
+    /// The position at which the next backfill is to be told.
+    pub(crate) fn next_backfill(&self) -> Option<Position> {
+        self.backfills.front().map(Backfill::position)
+    }
+
+    /// Gives back memory.
+    pub(crate) fn trim(&mut self) {
+        self.listed = Vec::new();
+        self.reach = Reach::default();
+    }
+
+    /// Removes the kernel watches that nobody holds any more.
+    pub(crate) fn remove_unheld(&mut self, work: &mut Work<'_>) {
+        while let Some(wd) = work.watches.take_unheld() {
+            // It fails where the directory is gone already.
+            let _ = self.rm_from_kernel(wd, work);
+        }
+    }
+
+    /// Removes a kernel watch. A directory that is being listed begins again: what it was listed with is void.
+    pub(crate) fn rm_from_kernel(&mut self, wd: i32, work: &mut Work<'_>) -> Sys<()> {
+        if self.is_being_listed(wd) {
+            self.give_up_listing(work);
+        }
+        work.stream.inotify().rm(wd)
+    }
+
+    /// Removes a watch that was added for a scan that came to nothing, unless others hold it.
+    fn abandon(&self, wd: i32, work: &Work<'_>) {
+        if work.watches.owner(wd).is_none() && !self.is_being_listed(wd) {
+            let _ = work.stream.inotify().rm(wd);
+        }
+    }
+
+    #[cfg(any(debug_assertions, simulation))]
+    pub(crate) fn check(&self, forest: &Forest) {
+        let positions = self.backfills.iter().map(Backfill::position);
+        assert!(positions.is_sorted(), "backfills are sorted by position");
+        for listing in &self.listings {
+            if let Some(id) = listing.place(forest) {
+                assert!(forest.place(id).is(flags::LISTING));
+            }
+        }
+    }
+
+    /// How many of the queued places are in a listing or a backfill.
+    #[cfg(any(debug_assertions, simulation))]
+    pub(crate) fn places(&self, forest: &Forest) -> Vec<PlaceId> {
+        let listed = self.listings.iter().filter_map(|one| one.place(forest));
+        let told = self.backfills.iter().filter_map(|one| one.place(forest));
+        listed.chain(told).collect()
+    }
+}

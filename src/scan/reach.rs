@@ -1,0 +1,203 @@
+//! Reaching the directories of a tree: its root is held open for the length of a slice, and all else is opened from there.
+//!
+//! A subdirectory is opened from its parent, of which it is known that it is the directory that it is taken for: the kernel
+//! gives for it the descriptor that the parent has. So it matters to a scan whether the entry in its parent has changed
+//! meanwhile, and not what has been renamed further up.
+
+use super::{Scans, Work};
+use crate::mask::Mask;
+use crate::sys::Sys;
+use crate::sys::directory::{Access, Directory};
+use crate::tree::{PlaceRef, Standing, Tree};
+use crate::watches::{NO_PLACE, Owner, PlaceId};
+use std::ffi::CString;
+
+#[derive(Default)]
+pub(super) struct Reach {
+    anchor: Option<Anchor>,
+}
+
+/// A tree's root, open for the length of a slice: below it, paths are right whatever happens above.
+struct Anchor {
+    tree: u32,
+    root: Directory,
+    /// Directories whose subdirectories come next, those of the last first.
+    open: Vec<(PlaceRef, Directory)>,
+}
+
+fn open_root(tree: &Tree) -> Sys<Directory> {
+    let root = Directory::open(None, tree.absolute(), Access::Anchor, true)?;
+    match root.identity()? == tree.identity() {
+        true => Ok(root),
+        false => Err(libc::ENOENT),
+    }
+}
+
+impl Scans {
+    /// Opens the root of a tree, unless it is open.
+    pub(super) fn reach(&mut self, index: u32, work: &mut Work<'_>) -> Sys<()> {
+        let open = self.reach.anchor.as_ref();
+        if open.is_some_and(|anchor| anchor.tree == index) {
+            return Ok(());
+        }
+        self.leave();
+        let root = open_root(work.forest.tree(index))?;
+        self.reach.anchor = Some(Anchor {
+            tree: index,
+            root,
+            open: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Closes the root: an open directory can't tell of its end.
+    pub(crate) fn leave(&mut self) {
+        self.reach.anchor = None;
+    }
+
+    /// Tries once more with fewer descriptors where there is none left.
+    fn with_spare_descriptors<T>(
+        &mut self,
+        work: &mut Work<'_>,
+        mut f: impl FnMut(&mut Scans, &mut Work<'_>) -> Sys<T>,
+    ) -> Sys<T> {
+        match f(self, work) {
+            Err(libc::EMFILE | libc::ENFILE) => {
+                if let Some(anchor) = &mut self.reach.anchor {
+                    anchor.open.clear();
+                }
+                self.close_listed();
+                f(self, work)
+            }
+            result => result,
+        }
+    }
+
+    /// A directory of a tree as an anchor, if it is where it should be.
+    pub(super) fn open_anchor_of(&mut self, id: PlaceId, work: &mut Work<'_>) -> Sys<Directory> {
+        if work.forest.standing(id) != Standing::InTree {
+            return Err(libc::ENOENT);
+        }
+        self.reach(work.forest.place(id).tree(), work)?;
+        let mut path = Vec::new();
+        work.forest.places().append_path(id, &mut path);
+        let path = path.strip_prefix(b"/").unwrap_or(&path);
+        self.with_spare_descriptors(work, |scans, _| match &scans.reach.anchor {
+            Some(anchor) => Directory::open(Some(&anchor.root), path, Access::Anchor, false),
+            None => Err(libc::ENOENT),
+        })
+    }
+
+    /// The directory of a place as an anchor, if it is the one that the place has; Err: it can't be told.
+    pub(super) fn open_if_still_at(
+        &mut self,
+        id: PlaceId,
+        work: &mut Work<'_>,
+    ) -> Sys<Option<Directory>> {
+        let directory = match self.open_anchor_of(id, work) {
+            Ok(directory) => directory,
+            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        let tree = work.forest.tree_of(id);
+        let mask = tree.kernel_mask(tree.root() == id);
+        let found = match watch_open(&directory, id, mask, work) {
+            Ok(found) => found,
+            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => return Ok(None),
+            Err(errno) => return Err(errno),
+        };
+        self.abandon(found, work);
+        Ok((found == work.forest.place(id).wd()).then_some(directory))
+    }
+
+    /// Opens the parent of a place, unless it is open. ESTALE: it is not where it should be.
+    fn open_parent(&mut self, id: PlaceId, work: &mut Work<'_>) -> Sys<()> {
+        let parent = work.forest.place(id).parent();
+        let is_root = parent == NO_PLACE || work.forest.tree_of(id).root() == parent;
+        let anchor = self.reach.anchor.as_mut().ok_or(libc::ENOENT)?;
+        while let Some((open, _)) = anchor.open.last() {
+            if !is_root && work.forest.places().resolve(*open) == Some(parent) {
+                return Ok(());
+            }
+            anchor.open.pop();
+        }
+        if is_root {
+            return Ok(());
+        }
+        let directory = self.open_if_still_at(parent, work)?.ok_or(libc::ESTALE)?;
+        let reference = work.forest.places().reference(parent);
+        let anchor = self.reach.anchor.as_mut().ok_or(libc::ENOENT)?;
+        anchor.open.push((reference, directory));
+        Ok(())
+    }
+
+    /// Opens a directory to list it, and watches it. ESTALE: its parent is not where it should be.
+    pub(super) fn open_and_watch(
+        &mut self,
+        id: PlaceId,
+        work: &mut Work<'_>,
+    ) -> Sys<(Directory, i32)> {
+        self.open_parent(id, work)?;
+        self.with_spare_descriptors(work, |scans, work| {
+            scans.open_parent(id, work)?;
+            let anchor = scans.reach.anchor.as_ref().ok_or(libc::ENOENT)?;
+            let tree = work.forest.tree_of(id);
+            let is_root = tree.root() == id;
+            let name = CString::new(work.forest.place(id).name()).map_err(|_| libc::EINVAL)?;
+            let directory = match anchor.open.last() {
+                _ if is_root => Directory::open(Some(&anchor.root), b"", Access::List, false)?,
+                Some((_, parent)) => parent.open_child(&name)?,
+                None => anchor.root.open_child(&name)?,
+            };
+            if tree.stays_on_one_filesystem() && directory.identity()?.dev != tree.identity().dev {
+                return Err(libc::EXDEV);
+            }
+            let mask = tree.kernel_mask(is_root);
+            let wd = watch_open(&directory, id, mask, work)?;
+            Ok((directory, wd))
+        })
+    }
+
+    /// Waits until what can be seen of the directory that the last one was opened from has been told.
+    pub(super) fn wait_for_parent(&self) -> Sys<()> {
+        match &self.reach.anchor {
+            Some(anchor) => match anchor.open.last() {
+                Some((_, parent)) => parent.wait_for_renames(),
+                None => anchor.root.wait_for_renames(),
+            },
+            None => Ok(()),
+        }
+    }
+
+    /// The subdirectories of a directory are scanned next, and opened from here.
+    pub(super) fn keep_open(&mut self, id: PlaceId, directory: Directory, work: &Work<'_>) {
+        /// More are opened from the root.
+        const OPEN: usize = 64;
+        let tree = work.forest.place(id).tree();
+        let anchor = self.reach.anchor.as_mut();
+        if let Some(anchor) = anchor.filter(|it| it.tree == tree && it.open.len() < OPEN) {
+            let reference = work.forest.places().reference(id);
+            anchor.open.push((reference, directory));
+        }
+    }
+}
+
+/// Watches the very directory that is open, for a tree. A plain watch that has it too goes on hearing only what it asked
+/// for.
+pub(crate) fn watch_open(
+    directory: &Directory,
+    id: PlaceId,
+    mask: Mask,
+    work: &mut Work<'_>,
+) -> Sys<i32> {
+    let path = || work.forest.absolute_path_of(id);
+    let wd = directory.watch(work.stream.inotify(), path, mask)?;
+    let Some(Owner::Plain(index)) = work.watches.owner(wd) else {
+        return Ok(wd);
+    };
+    work.watches.filter_plain(index);
+    match work.watches.mask_without_oneshot(wd, mask) {
+        Some(exact) => directory.watch(work.stream.inotify(), path, exact),
+        None => Ok(wd),
+    }
+}

@@ -1,0 +1,96 @@
+//! Looks at the disk that settle what events left open: renames of which half was seen, names in doubt.
+
+use super::pending::Pending;
+use super::{Pace, Scans, Work};
+use crate::sys::Sys;
+use crate::tree::Look;
+use crate::watches::PlaceId;
+use std::ffi::CString;
+
+impl Scans {
+    /// All that was queued is decoded: takes away what has left its tree, or takes the locks that will tell.
+    pub(crate) fn settle_limbo(&mut self, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
+        let (forest, mut fx) = work.trees();
+        if forest.take_away_moved(&mut fx) {
+            return Ok(());
+        }
+        while let Some(parent) = work.forest.next_to_lock() {
+            if let Some(id) = work.forest.places().resolve(parent)
+                && let Ok(directory) = self.open_anchor_of(id, work)
+            {
+                // Where the lock can't be taken, nothing more can be found out.
+                let _ = directory.wait_for_renames();
+            }
+            work.forest.was_locked(parent);
+            if pace.is_over() {
+                break;
+            }
+        }
+        work.stream.drain()
+    }
+
+    /// All that was queued is decoded: looks for a name in doubt.
+    pub(crate) fn settle_doubt(&mut self, work: &mut Work<'_>) -> Sys<()> {
+        let Some((parent, doubt)) = work.forest.next_doubt() else {
+            return Ok(());
+        };
+        let index = work.forest.place(parent).tree();
+        if let Err(errno) = self.reach(index, work) {
+            work.stream.drain()?;
+            if work.root_is_alive(index) {
+                work.lose_tree(index, errno);
+            } else {
+                work.forest.look_again(doubt);
+            }
+            return Ok(());
+        }
+        let wd = work.forest.place(parent).wd();
+        let look = self.look_for(parent, &doubt.name, work);
+        if look == Look::Elsewhere {
+            self.wait_for_renames_above(parent, work);
+        }
+        work.stream.drain()?;
+        let pending = Pending::of(work.stream);
+        let told = pending.tells_of(wd, &doubt.name) || !pending.is_clean(parent, work.forest);
+        drop(pending);
+        if told {
+            // That event will settle it.
+            work.forest.look_again(doubt);
+        } else {
+            let (forest, mut fx) = work.trees();
+            forest.looked(parent, &doubt, look, &mut fx);
+        }
+        Ok(())
+    }
+
+    /// Looks for a name in the directory of a place.
+    fn look_for(&mut self, id: PlaceId, name: &[u8], work: &mut Work<'_>) -> Look {
+        let directory = match self.open_if_still_at(id, work) {
+            Ok(Some(directory)) => directory,
+            Ok(None) => return Look::Elsewhere,
+            Err(errno) => return Look::CantTell(errno),
+        };
+        let Ok(name) = CString::new(name) else {
+            return Look::NotThere;
+        };
+        let found = directory.kind_of(&name);
+        // What was seen before its event was queued is told of when this returns.
+        match (found, directory.wait_for_renames()) {
+            (_, Err(errno)) => Look::CantTell(errno),
+            (Ok(kind), Ok(())) => Look::There(kind),
+            (Err(libc::ENOENT), Ok(())) => Look::NotThere,
+            (Err(errno), Ok(())) => Look::CantTell(errno),
+        }
+    }
+
+    /// All renames and removals of a place, or of one above it, that can be seen on the disk are queued when this returns.
+    pub(super) fn wait_for_renames_above(&mut self, id: PlaceId, work: &mut Work<'_>) {
+        let above: Vec<PlaceId> = work.forest.places().above(id).collect();
+        for place in above.into_iter().rev() {
+            match self.open_anchor_of(place, work) {
+                Ok(directory) if directory.wait_for_renames().is_ok() => {}
+                _ => break,
+            }
+        }
+    }
+}

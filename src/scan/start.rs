@@ -1,0 +1,130 @@
+//! Starting a scan, and what becomes of one whose directory can't be reached.
+
+use super::pending::is_clean;
+use super::{Pace, Scans, Work};
+use crate::mask::Mask;
+use crate::stream::RawEvent;
+use crate::sys::Sys;
+use crate::tree::{Question, Wanted};
+use crate::watches::PlaceId;
+
+impl Scans {
+    /// Starts on the next directory, or has its filter asked first.
+    pub(crate) fn start_next(&mut self, pace: &Pace, work: &mut Work<'_>) -> Sys<Option<Question>> {
+        let Some(wanted) = work.forest.next_wanted() else {
+            return Ok(None);
+        };
+        let Some(id) = work.forest.admit(wanted) else {
+            return Ok(None);
+        };
+        if let Some(question) = work.forest.question(id, wanted) {
+            return Ok(Some(question));
+        }
+        let index = work.forest.place(id).tree();
+        if let Err(errno) = self.reach(index, work) {
+            self.cannot_reach(id, wanted, errno, work)?;
+        } else if work.forest.tree(index).is_lost() {
+            // It is there again; what was to be scanned meanwhile was given up.
+            let (forest, mut fx) = work.trees();
+            forest.unqueue(id);
+            forest.begin_sync(index, &mut fx);
+        } else {
+            self.start(id, wanted, pace, work)?;
+        }
+        Ok(None)
+    }
+
+    fn start(&mut self, id: PlaceId, wanted: Wanted, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
+        match self.open_and_watch(id, work) {
+            Ok((directory, wd)) => {
+                self.begin_listing(id, wanted, directory, wd, work);
+                self.list_on(pace, work)
+            }
+            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => {
+                self.confirm_gone(id, wanted, work)
+            }
+            Err(errno) => {
+                work.scan_failed(id, errno);
+                Ok(())
+            }
+        }
+    }
+
+    /// A directory could not be reached. Either it is gone, or it, or one above it, is being renamed and the event is not
+    /// queued yet.
+    fn confirm_gone(&mut self, id: PlaceId, wanted: Wanted, work: &mut Work<'_>) -> Sys<()> {
+        self.wait_for_renames_above(id, work);
+        work.stream.drain()?;
+        let clean = is_clean(id, work.stream, work.forest);
+        let index = work.forest.place(id).tree();
+        let is_root = work.forest.tree(index).root() == id;
+        let (forest, mut fx) = work.trees();
+        if !clean {
+            forest.want_later(wanted, &mut fx);
+        } else if is_root {
+            work.lose_tree(index, libc::ENOENT);
+        } else {
+            forest.unqueue(id);
+            forest.doom(id, &mut fx);
+        }
+        Ok(())
+    }
+
+    /// The root of a tree could not be opened.
+    fn cannot_reach(
+        &mut self,
+        id: PlaceId,
+        wanted: Wanted,
+        errno: i32,
+        work: &mut Work<'_>,
+    ) -> Sys<()> {
+        work.stream.drain()?;
+        let index = work.forest.place(id).tree();
+        let is_root = work.forest.tree(index).root() == id;
+        let limit = matches!(errno, libc::EMFILE | libc::ENFILE | libc::ENOMEM);
+        if limit && !is_root {
+            work.scan_failed(id, errno);
+        } else if work.root_is_alive(index) {
+            work.forest.unqueue(id);
+            work.lose_tree(index, errno);
+        } else {
+            // The end of the root is among what was read.
+            work.forest.want_again(wanted);
+        }
+        Ok(())
+    }
+}
+
+impl Work<'_> {
+    /// Whether the kernel still watches a tree's root, as far as it has told.
+    pub(super) fn root_is_alive(&self, index: u32) -> bool {
+        let wd = self.forest.tree(index).root_wd();
+        let ended = (Mask::IGNORED | Mask::Q_OVERFLOW).bits();
+        let ends =
+            |event: &RawEvent<'_>| event.mask & ended != 0 && (event.wd == wd || event.wd == -1);
+        !self.stream.pending().any(|(_, event)| ends(&event))
+    }
+
+    pub(super) fn scan_failed(&mut self, id: PlaceId, errno: i32) {
+        let tree = self.forest.tree_of(id);
+        let index = self.forest.place(id).tree();
+        if tree.root() == id && !tree.is_waited_for() {
+            return self.lose_tree(index, errno);
+        }
+        let (forest, mut fx) = self.trees();
+        forest.scan_failed(id, errno, &mut fx);
+    }
+
+    /// The root is not where its path says, or can't be opened.
+    pub(super) fn lose_tree(&mut self, index: u32, errno: i32) {
+        let tree = self.forest.tree(index);
+        let waited_for = tree.is_waited_for();
+        let ended = !waited_for && self.stream.inotify().holds(tree.root_wd()) == Some(false);
+        let (forest, mut fx) = self.trees();
+        match ended {
+            // Its end was among the events that were lost.
+            true => forest.end_tree(index, &mut fx),
+            false => forest.lose_tree(index, errno, &mut fx),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Names that may be there although what is known says that they aren't, or the other way round.
+//!
+//! A doubt is settled by the next event of the name, or by a look at the disk when all that was queued is decoded.
+
+use super::exchange::is_dir;
+use super::{Effects, Forest, PlaceRef, Standing, Telling};
+use crate::mask::{EventFlags, Mask};
+use crate::stream::{RawEvent, Record};
+use crate::sys::dirent::Kind;
+use crate::watches::{NO_PLACE, PlaceId};
+use std::collections::{BTreeMap, VecDeque};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    /// A file was renamed away.
+    File,
+    /// A directory was renamed away, which had come over one that was not watched yet.
+    Directory { over_unwatched: bool },
+    /// Something was renamed away from a name that was there later: perhaps only the second half of an exchange was heard.
+    HalfHeard,
+    /// A directory is taken to have stayed. Had it been renamed away, the one before it was replaced and only open
+    /// somewhere, so that its end was not told.
+    Stayed,
+    /// The directory is no more. The kernel merges two renames to one name that follow each other: another may have come.
+    Vacated,
+}
+
+/// What a look at the disk for a name has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    There(Kind),
+    NotThere,
+    /// The directory is not where it should be: the event that says so is on its way.
+    Elsewhere,
+    /// The errno says neither "is there" nor "is not there".
+    CantTell(i32),
+}
+
+/// A name to look for.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Doubt {
+    pub(crate) parent: PlaceRef,
+    pub(crate) name: Vec<u8>,
+}
+
+#[derive(Default)]
+pub(super) struct Doubts {
+    /// And whose tree it is.
+    by_name: BTreeMap<Doubt, (What, u32)>,
+    /// In which order they are looked for; some are settled already.
+    order: VecDeque<Doubt>,
+}
+
+impl Doubts {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    pub(super) fn forget_tree(&mut self, tree: u32) {
+        self.by_name.retain(|_, (_, of)| *of != tree);
+        if self.by_name.is_empty() {
+            self.order.clear();
+        }
+    }
+
+    fn take(&mut self, doubt: &Doubt) -> Option<What> {
+        let what = self.by_name.remove(doubt).map(|(what, _)| what);
+        if self.by_name.is_empty() {
+            self.order.clear();
+        }
+        what
+    }
+}
+
+impl Forest {
+    pub(super) fn doubt(&mut self, parent: PlaceId, name: &[u8], what: What) {
+        let tree = self.places.get(parent).tree();
+        let doubt = Doubt {
+            parent: self.places.reference(parent),
+            name: name.to_vec(),
+        };
+        if self
+            .doubts
+            .by_name
+            .insert(doubt.clone(), (what, tree))
+            .is_none()
+        {
+            self.doubts.order.push_back(doubt);
+        }
+    }
+
+    /// A watched directory is no more; its parent's watch tells next of how it went.
+    pub(super) fn doubt_vacated(&mut self, id: PlaceId) {
+        let place = self.places.get(id);
+        if place.parent() != NO_PLACE {
+            let (parent, name) = (place.parent(), place.name().to_vec());
+            self.doubt(parent, &name, What::Vacated);
+        }
+    }
+
+    pub(crate) fn has_doubts(&self) -> bool {
+        !self.doubts.is_empty()
+    }
+
+    /// The next name to look for, and its directory. It stays in doubt until `looked` is called.
+    pub(crate) fn next_doubt(&mut self) -> Option<(PlaceId, Doubt)> {
+        while let Some(doubt) = self.doubts.order.pop_front() {
+            if !self.doubts.by_name.contains_key(&doubt) {
+                continue;
+            }
+            let parent = self.places.resolve(doubt.parent);
+            let parent = parent.filter(|&parent| {
+                self.places.get(parent).wd() != 0 && self.standing(parent) == Standing::InTree
+            });
+            match parent {
+                Some(parent) => return Some((parent, doubt)),
+                // The directory is gone, and with it whatever was there.
+                None => drop(self.doubts.take(&doubt)),
+            }
+        }
+        None
+    }
+
+    /// It can't be told yet: what is queued comes first.
+    pub(crate) fn look_again(&mut self, doubt: Doubt) {
+        if self.doubts.by_name.contains_key(&doubt) {
+            self.doubts.order.push_back(doubt);
+        }
+    }
+
+    /// What a look for a name in doubt has come to; no event that is queued tells of the name.
+    pub(crate) fn looked(&mut self, parent: PlaceId, doubt: &Doubt, look: Look, fx: &mut Effects) {
+        let Some(what) = self.doubts.take(doubt) else {
+            return;
+        };
+        match look {
+            Look::There(kind) => self.was_there(parent, (&doubt.name, kind), what, fx),
+            Look::NotThere => self.was_not_there(parent, &doubt.name, what, fx),
+            // No event takes the directory away, so something has happened that was not told.
+            Look::Elsewhere => self.begin_sync(self.places.get(parent).tree(), fx),
+            Look::CantTell(errno) => self.tell_error(parent, errno, fx),
+        }
+    }
+
+    /// An event tells of a name in doubt. If it goes, it was there.
+    pub(super) fn on_doubted(&mut self, parent: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
+        if self.doubts.is_empty() {
+            return;
+        }
+        let doubt = Doubt {
+            parent: self.places.reference(parent),
+            name: event.name.to_vec(),
+        };
+        let Some(what) = self.doubts.take(&doubt) else {
+            return;
+        };
+        let gone = event.mask & (Mask::DELETE | Mask::MOVED_FROM).bits() != 0;
+        if gone {
+            if matches!(what, What::File | What::Directory { .. } | What::HalfHeard) {
+                let kind = match is_dir(event) {
+                    true => Kind::Directory,
+                    false => Kind::Other,
+                };
+                self.was_there(parent, (&doubt.name, kind), what, fx);
+            }
+        } else if event.mask & Mask::CREATE.bits() != 0 {
+            self.was_not_there(parent, &doubt.name, what, fx);
+        } else if matches!(
+            what,
+            What::Directory {
+                over_unwatched: true
+            }
+        ) {
+            // Something else comes to the name: nobody can tell any more.
+            self.begin_sync(self.places.get(parent).tree(), fx);
+        }
+    }
+
+    fn was_there(
+        &mut self,
+        parent: PlaceId,
+        (name, kind): (&[u8], Kind),
+        what: What,
+        fx: &mut Effects,
+    ) {
+        match what {
+            What::File => {
+                return self.tell_found(parent, name, Kind::Other, Telling::AsEvents, fx);
+            }
+            What::HalfHeard => {
+                self.tell_found(parent, name, kind, Telling::AsEvents, fx);
+                if kind == Kind::Directory {
+                    self.new_directory(parent, name, fx);
+                }
+                return;
+            }
+            What::Vacated if self.places.child(parent, name).is_some() => return,
+            What::Vacated => return self.new_directory(parent, name, fx),
+            What::Stayed => return,
+            What::Directory { .. } => {}
+        }
+        // The directory that stayed was taken for the one that moved on.
+        let tree = self.places.get(parent).tree();
+        if self.trees[tree].lists() {
+            return self.begin_sync(tree, fx);
+        }
+        self.tell_found(parent, name, Kind::Directory, Telling::AsEvents, fx);
+        self.new_directory(parent, name, fx);
+    }
+
+    /// A directory that was taken to have stayed has not.
+    fn was_not_there(&mut self, parent: PlaceId, name: &[u8], what: What, fx: &mut Effects) {
+        if what != What::Stayed {
+            return;
+        }
+        if let Some(child) = self.places.child(parent, name) {
+            self.doom(child, fx);
+        }
+        let place = self.places.get(parent);
+        if self.tree_of(parent).mask().contains(Mask::DELETE) {
+            let record = Record {
+                wd: place.wd(),
+                mask: (Mask::DELETE | Mask::ISDIR).bits(),
+                flags: EventFlags::SYNTHETIC.bits(),
+                ..Record::NONE
+            };
+            self.tell(parent, name, record, fx);
+        }
+    }
+
+    /// As `takes_doubts_away`, of the subtree in limbo that a place is in.
+    pub(crate) fn takes_doubts_away_with(&self, id: PlaceId) -> bool {
+        self.takes_doubts_away(self.places.top(id))
+    }
+
+    /// A directory has left the tree, and what was there can't be looked for any more. That would be well, had not perhaps
+    /// come something else from there than was thought.
+    pub(super) fn takes_doubts_away(&self, top: PlaceId) -> bool {
+        let left = |(doubt, (what, _)): (&Doubt, &(What, u32))| {
+            let parent = self.places.resolve(doubt.parent);
+            matches!(what, What::Directory { .. })
+                && parent.is_some_and(|at| self.places.top(at) == top)
+        };
+        self.tree_of(top).lists() && self.doubts.by_name.iter().any(left)
+    }
+}

@@ -1,0 +1,161 @@
+//! Two entries that change places (RENAME_EXCHANGE), which inotify(7) tells as two renames.
+//!
+//! The first of them ends on a name that stays in use, the second begins there: "a is now b, b is now a". Two plain
+//! renames, there and back, say the same, but then nothing is left at `b`. A program that keeps a replica from events alone
+//! must be told which of the two happened. So after an exchange the second rename is told as what comes of it: `b` has not
+//! gone, and what arrives at `a` is new there, with all in it.
+//!
+//! Of directories it is known whether the one that was at `b` still is watched, and of a directory and a file the kinds
+//! tell. Of two files nothing does: there the disk is asked later, and a name that is still there is told of once more. The
+//! same with a directory that was not watched yet; an exchange then takes a repair of the tree.
+
+use super::doubts::What;
+use super::{Effects, Forest};
+use crate::mask::Mask;
+use crate::stream::RawEvent;
+use crate::watches::PlaceId;
+use std::collections::{BTreeSet, VecDeque};
+
+/// The second rename follows the first at once; so many others may come in between.
+const KEPT: usize = 16;
+
+/// Names that something was renamed to a moment ago.
+#[derive(Default)]
+pub(super) struct Arrivals {
+    last: VecDeque<Arrival>,
+    /// The event that is being followed has replaced a directory that was not watched yet.
+    over_unwatched: bool,
+    /// Names that were there when their directory was listed, and of which the first event says that they are renamed away:
+    /// it may be the second half of an exchange whose first half was not heard.
+    half_heard: BTreeSet<(i32, Vec<u8>)>,
+}
+
+#[derive(Default)]
+struct Arrival {
+    wd: i32,
+    name: Vec<u8>,
+    is_dir: bool,
+    /// A directory had the name that was not watched yet.
+    over_unwatched: bool,
+    /// The kernel's queue was not empty since.
+    just_now: bool,
+}
+
+pub(super) fn is_dir(event: &RawEvent<'_>) -> bool {
+    event.mask & Mask::ISDIR.bits() != 0
+}
+
+impl Arrivals {
+    fn note(&mut self, event: &RawEvent<'_>) {
+        let mut arrival = Arrival::default();
+        if self.last.len() == KEPT
+            && let Some(oldest) = self.last.pop_front()
+        {
+            arrival = oldest;
+        }
+        arrival.just_now = true;
+        arrival.over_unwatched = std::mem::take(&mut self.over_unwatched);
+        arrival.wd = event.wd;
+        arrival.is_dir = is_dir(event);
+        arrival.name.clear();
+        arrival.name.extend_from_slice(event.name);
+        self.last.push_back(arrival);
+    }
+
+    /// The kernel's queue is empty.
+    pub(super) fn settle(&mut self) {
+        for arrival in &mut self.last {
+            arrival.just_now = false;
+        }
+        self.half_heard.clear();
+    }
+
+    /// Events were lost.
+    pub(super) fn clear(&mut self) {
+        self.last.clear();
+        self.half_heard.clear();
+    }
+
+    fn was_half_heard(&mut self, event: &RawEvent<'_>) -> bool {
+        !self.half_heard.is_empty() && self.half_heard.remove(&(event.wd, event.name.to_vec()))
+    }
+
+    pub(super) fn came_over_unwatched(&mut self) {
+        self.over_unwatched = true;
+    }
+
+    fn find(&self, event: &RawEvent<'_>) -> Option<&Arrival> {
+        let same = |arrival: &&Arrival| arrival.wd == event.wd && arrival.name == event.name;
+        self.last.iter().rev().find(same)
+    }
+
+    /// Whatever else happens to a name, it is no longer that arrival.
+    fn forget(&mut self, event: &RawEvent<'_>) {
+        self.last
+            .retain(|arrival| arrival.wd != event.wd || arrival.name != event.name);
+    }
+}
+
+impl Forest {
+    /// Whether what was renamed to this name a moment ago is a directory.
+    pub(crate) fn is_dir_at(&self, event: &RawEvent<'_>) -> Option<bool> {
+        self.arrivals.find(event).map(|arrival| arrival.is_dir)
+    }
+
+    /// A name was there when its directory was listed, and is renamed away by the first event that was heard of it.
+    pub(crate) fn note_half_heard(&mut self, wd: i32, name: &[u8]) {
+        self.arrivals.half_heard.insert((wd, name.to_vec()));
+    }
+
+    /// An event of an entry has been followed by all that hear of it.
+    pub(crate) fn note_arrival(&mut self, event: &RawEvent<'_>) {
+        if event.mask & Mask::MOVED_TO.bits() != 0 {
+            if self.has_trees() {
+                self.arrivals.note(event);
+            }
+        } else if event.mask & Forest::structural().bits() != 0 {
+            self.arrivals.forget(event);
+        }
+    }
+
+    /// Whether a MOVED_FROM is the second half of an exchange, after which the name is still there.
+    pub(super) fn is_exchange(&mut self, parent: PlaceId, event: &RawEvent<'_>) -> bool {
+        if is_dir(event) && self.displaced_from(parent, event.name).is_some() {
+            return true;
+        }
+        let half_heard = self.arrivals.was_half_heard(event);
+        let Some(arrival) = self.arrivals.find(event) else {
+            if half_heard {
+                self.doubt(parent, event.name, What::HalfHeard);
+            }
+            return false;
+        };
+        if arrival.is_dir != is_dir(event) {
+            return true;
+        }
+        let (over_unwatched, just_now) = (arrival.over_unwatched, arrival.just_now);
+        if !is_dir(event) {
+            self.doubt(parent, event.name, What::File);
+        } else if over_unwatched || just_now {
+            self.doubt(parent, event.name, What::Directory { over_unwatched });
+        }
+        false
+    }
+
+    /// What had the name leaves it to what has come, and will be new where it arrives.
+    pub(super) fn on_exchange(&mut self, parent: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
+        if !is_dir(event) {
+            return;
+        }
+        let Some(displaced) = self.displaced_from(parent, event.name) else {
+            if let Some(child) = self.places.child(parent, event.name) {
+                self.doom(child, fx);
+            }
+            return;
+        };
+        self.doom(displaced, fx);
+        if self.is_dir_at(event) != Some(false) {
+            self.doubt(parent, event.name, What::Stayed);
+        }
+    }
+}

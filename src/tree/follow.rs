@@ -1,0 +1,223 @@
+//! What an event means for the trees: new directories, renames, ends.
+
+use super::exchange::is_dir;
+use super::limbo::Why;
+use super::{Effects, Forest, PlaceRef, Standing, Telling, flags};
+use crate::mask::Mask;
+use crate::stream::{RawEvent, Record};
+use crate::watches::{NO_PLACE, Owner, PlaceId};
+
+impl Forest {
+    /// An event of the places that share a descriptor.
+    #[inline]
+    pub(crate) fn on_places(&mut self, first: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
+        if self.places.get(first).same_wd() == NO_PLACE {
+            return self.on_place(first, event, fx);
+        }
+        let places: Vec<PlaceRef> = self
+            .same_wd(first)
+            .map(|place| self.places.reference(place))
+            .collect();
+        for reference in places {
+            if let Some(place) = self.places.resolve(reference)
+                && self.places.get(place).wd() == event.wd
+            {
+                self.on_place(place, event, fx);
+            }
+        }
+    }
+
+    pub(super) fn on_place(&mut self, id: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
+        if event.mask & Mask::IGNORED.bits() != 0 {
+            return self.on_place_ignored(id, fx);
+        }
+        match self.standing(id) {
+            Standing::InTree => {}
+            Standing::Limbo { top } => return self.hold_event(top, id, event),
+            // The repair tells what there is.
+            Standing::Nameless | Standing::Doomed => return,
+        }
+        let index = self.places.get(id).tree();
+        if fx.position < self.trees[index].since() {
+            return;
+        }
+        if self.trees[index].lost {
+            self.want_scan(self.trees[index].root, self.trees[index].telling());
+        }
+        let asked = event.mask & self.trees[index].mask().bits() & Mask::ALL.bits() != 0;
+        if event.name.is_empty() {
+            if !self.is_stale(id) || self.trees[index].root == id {
+                self.on_directory_itself(id, event, asked, fx);
+            }
+        } else if !self.is_stale(id) {
+            self.on_entry(id, event, asked, fx);
+        }
+    }
+
+    /// An event of an entry in a directory that is in its tree.
+    fn on_entry(&mut self, id: PlaceId, event: &RawEvent<'_>, asked: bool, fx: &mut Effects) {
+        if self.places.get(id).is(flags::RETRY) {
+            self.retry(id);
+        }
+        if event.mask & Forest::structural().bits() != 0 {
+            self.on_doubted(id, event, fx);
+            if self.is_stale(id) {
+                // That took a repair, which has begun.
+                return;
+            }
+            if event.mask & Mask::MOVED_FROM.bits() != 0 && self.is_exchange(id, event) {
+                return self.on_exchange(id, event, fx);
+            }
+        }
+        if asked {
+            self.tell_entry(id, event, fx);
+        } else if event.mask & Mask::MOVED_FROM.bits() != 0 {
+            // The caller did not ask for the first half of the rename, but may for the second.
+            let tree = self.tree_of(id);
+            let write = |path: &mut Vec<u8>| self.append_path(id, tree.path(), path);
+            fx.out
+                .remember_move(event.cookie, tree.id(), write, event.name);
+        }
+        if self.tree_of(id).ending {
+            return;
+        }
+        if is_dir(event) {
+            self.on_subdirectory(id, event, fx);
+        } else if event.mask & Mask::MOVED_TO.bits() != 0 {
+            self.displace(id, event.name, fx);
+        }
+    }
+
+    fn tell_entry(&mut self, id: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
+        let record = Record {
+            wd: event.wd,
+            mask: event.mask,
+            cookie: event.cookie,
+            ..Record::NONE
+        };
+        self.tell(id, event.name, record, fx);
+        // Later events of files in this directory take the short way.
+        let place = self.places.get(id);
+        let alone = fx.watches.owner(event.wd) == Some(Owner::Place(id));
+        if alone && place.same_wd() == NO_PLACE {
+            let mask = self.tree_of(id).mask() & Mask::ALL;
+            let long_way = Mask::ISDIR | Mask::MOVE | Mask::IGNORED | Mask::UNMOUNT;
+            let version = self.version();
+            fx.watches
+                .remember_shortcut(event.wd, mask, long_way, version, fx.out);
+        }
+    }
+
+    /// Of a subdirectory its parent's watch tells, with its name; of the root nobody else does.
+    fn on_directory_itself(
+        &mut self,
+        id: PlaceId,
+        event: &RawEvent<'_>,
+        asked: bool,
+        fx: &mut Effects,
+    ) {
+        let parent = self.places.get(id).parent();
+        let unmounted = event.mask & Mask::UNMOUNT.bits() != 0;
+        if unmounted {
+            self.places.set(id, flags::UNMOUNTED);
+        }
+        let is_mount = parent == NO_PLACE || !self.places.get(parent).is(flags::UNMOUNTED);
+        if (parent == NO_PLACE && asked) || (unmounted && is_mount) {
+            let record = Record {
+                wd: event.wd,
+                mask: event.mask,
+                cookie: event.cookie,
+                ..Record::NONE
+            };
+            self.tell(id, b"", record, fx);
+        }
+    }
+
+    fn on_subdirectory(&mut self, parent: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
+        let name = event.name;
+        let kind = Mask::from_bits_retain(event.mask);
+        if kind.contains(Mask::CREATE) {
+            self.new_directory(parent, name, fx);
+        } else if kind.contains(Mask::DELETE) {
+            if let Some(child) = self.places.child(parent, name) {
+                self.doom(child, fx);
+            }
+        } else if kind.contains(Mask::MOVED_FROM) {
+            self.on_moved_from(parent, name, event.cookie);
+        } else if kind.contains(Mask::MOVED_TO) {
+            self.on_moved_to(parent, name, event.cookie, fx);
+        }
+    }
+
+    /// A directory appears, whatever had its name before.
+    pub(super) fn new_directory(&mut self, parent: PlaceId, name: &[u8], fx: &mut Effects) {
+        if let Some(child) = self.places.child(parent, name) {
+            self.doom(child, fx);
+        }
+        if self.is_deep_enough(parent) {
+            let place = self.new_place(parent, name);
+            self.want_scan(place, Telling::AsEvents);
+        }
+    }
+
+    fn on_moved_from(&mut self, parent: PlaceId, name: &[u8], cookie: u32) {
+        if let Some(child) = self.places.child(parent, name) {
+            if self.places.get(child).is(flags::RECENT) {
+                self.want_look(child);
+            }
+            let tree = self.places.get(parent).tree();
+            self.put_in_limbo(child, parent, Why::Moved { tree, cookie });
+        }
+    }
+
+    fn on_moved_to(&mut self, parent: PlaceId, name: &[u8], cookie: u32, fx: &mut Effects) {
+        let index = self.places.get(parent).tree();
+        self.displace(parent, name, fx);
+        let Some(place) = self.moved_with(index, cookie) else {
+            return self.new_directory(parent, name, fx);
+        };
+        self.places.set(place, flags::RECENT);
+        self.recent.push(self.places.reference(place));
+        if self.trees[index].max_depth() != 0 && !self.fits(place, parent) {
+            // Deeper or higher than before: what is within the limit is another part of it.
+            self.doom(place, fx);
+            return self.new_directory(parent, name, fx);
+        }
+        self.leave_limbo(place, parent, name, fx);
+        if self.is_stale(place) {
+            // It moved before it was found again: here it is.
+            let (epoch, telling) = (self.trees[index].epoch, self.trees[index].telling());
+            self.places.set_epoch(place, epoch);
+            self.places.set(place, flags::UNLISTED);
+            self.want_scan(place, telling);
+        }
+        if self.places.get(place).is(flags::RETRY) {
+            self.retry(place);
+        }
+    }
+
+    /// Something was renamed to a name: what had it before is replaced, and the kernel's IGNORED follows at once, or the two
+    /// have changed places.
+    fn displace(&mut self, parent: PlaceId, name: &[u8], fx: &mut Effects) {
+        let Some(child) = self.places.child(parent, name) else {
+            return;
+        };
+        if self.places.get(child).wd() != 0 && !self.is_stale(child) {
+            let why = Why::Displaced {
+                parent: self.places.reference(parent),
+                name: name.to_vec(),
+            };
+            self.put_in_limbo(child, parent, why);
+        } else {
+            // Nothing is known of it that could be lost.
+            self.arrivals.came_over_unwatched();
+            self.doom(child, fx);
+        }
+    }
+
+    /// Whether a subtree can hang below `parent` as it is: at the same depth as before.
+    fn fits(&self, top: PlaceId, parent: PlaceId) -> bool {
+        let before = self.depth_before(top);
+        before.is_some_and(|depth| depth == self.places.depth(parent))
+    }
+}

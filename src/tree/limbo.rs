@@ -1,0 +1,251 @@
+//! Subtrees that have lost their name: of a renamed directory the first half was seen, the second is to come, or not.
+//!
+//! No timer decides. The kernel tells of both halves while it holds the lock of the old directory; so once that lock was
+//! taken after the first half, and all that is queued was read, a second half that was not seen never comes: the
+//! directory has left the tree.
+
+use super::{Effects, Forest, PlaceRef, Wanted, flags};
+use crate::slab::Slab;
+use crate::stream::{RawEvent, raw_events};
+use crate::watches::PlaceId;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Why a directory has lost its name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Why {
+    /// MOVED_FROM was seen in this tree, with this cookie.
+    Moved { tree: u32, cookie: u32 },
+    /// Another directory was moved to its name: replaced, or the two have been exchanged.
+    Displaced { parent: PlaceRef, name: Vec<u8> },
+}
+
+struct Entry {
+    place: PlaceId,
+    /// The same place may come here again.
+    visit: Visit,
+    why: Why,
+    /// The directory it was in.
+    parent: PlaceRef,
+    /// Events from inside, for when it is known where that is.
+    held: Vec<u8>,
+    /// Whose they are, one for each.
+    held_by: Vec<PlaceRef>,
+    /// Scans that wait for the same.
+    scans: Vec<Wanted>,
+}
+
+/// The number of a subtree's stay in limbo, and its top.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Visit(u64, PlaceRef);
+
+#[derive(Default)]
+pub(super) struct Limbo {
+    entries: Slab<Entry>,
+    by_reason: BTreeMap<Why, u32>,
+    /// Tops whose old directory's lock is to be taken.
+    to_lock: VecDeque<Visit>,
+    /// Tops whose old directory's lock was taken: what is not known once the queue is empty has left the tree.
+    locked: VecDeque<Visit>,
+    /// How many have been here.
+    visits: u64,
+}
+
+impl Limbo {
+    pub(super) fn tops(&self) -> impl Iterator<Item = PlaceId> + '_ {
+        let indices = self.entries.indices();
+        indices.into_iter().map(|slot| self.entries[slot].place)
+    }
+}
+
+impl Forest {
+    /// Takes a place off its parent until it is known where it is.
+    pub(super) fn put_in_limbo(&mut self, place: PlaceId, parent: PlaceId, why: Why) {
+        let parent = self.places.reference(parent);
+        self.places.unlink(place);
+        self.limbo.visits += 1;
+        let visit = Visit(self.limbo.visits, self.places.reference(place));
+        let slot = self.limbo.entries.insert(Entry {
+            place,
+            visit,
+            why: why.clone(),
+            parent,
+            held: Vec::new(),
+            held_by: Vec::new(),
+            scans: Vec::new(),
+        });
+        self.places.enter_limbo(place, slot);
+        self.limbo.by_reason.insert(why, slot);
+        self.limbo.to_lock.push_back(visit);
+    }
+
+    pub(crate) fn has_limbo(&self) -> bool {
+        !self.limbo.entries.is_empty()
+    }
+
+    /// The subtree of which the first half of a rename was seen.
+    pub(super) fn moved_with(&self, tree: u32, cookie: u32) -> Option<PlaceId> {
+        let slot = self.limbo.by_reason.get(&Why::Moved { tree, cookie })?;
+        Some(self.limbo.entries[*slot].place)
+    }
+
+    /// The subtree that had this name before another came to it.
+    pub(super) fn displaced_from(&self, parent: PlaceId, name: &[u8]) -> Option<PlaceId> {
+        if self.limbo.by_reason.is_empty() {
+            return None;
+        }
+        let (parent, name) = (self.places.reference(parent), name.to_vec());
+        let slot = self.limbo.by_reason.get(&Why::Displaced { parent, name })?;
+        Some(self.limbo.entries[*slot].place)
+    }
+
+    fn take_entry(&mut self, top: PlaceId) -> Option<Entry> {
+        let slot = self.places.limbo_slot(top);
+        let entry = self.limbo.entries.remove(slot)?;
+        if self.limbo.by_reason.get(&entry.why) == Some(&slot) {
+            self.limbo.by_reason.remove(&entry.why);
+        }
+        self.places.leave_limbo(top);
+        Some(entry)
+    }
+
+    /// The second half has come: `top` is `name` in `parent` from now on.
+    pub(super) fn leave_limbo(
+        &mut self,
+        top: PlaceId,
+        parent: PlaceId,
+        name: &[u8],
+        fx: &mut Effects,
+    ) {
+        let Some(entry) = self.take_entry(top) else {
+            return;
+        };
+        self.places.link(top, parent, name);
+        for wanted in entry.scans {
+            self.want_again(wanted);
+        }
+        for ((_, event), reference) in raw_events(&entry.held).zip(entry.held_by) {
+            if let Some(place) = self.places.resolve(reference) {
+                self.on_place(place, &event, fx);
+            }
+        }
+    }
+
+    /// How deep in the tree the directory is from which a subtree came.
+    pub(super) fn depth_before(&self, top: PlaceId) -> Option<u32> {
+        let entry = &self.limbo.entries[self.places.limbo_slot(top)];
+        Some(self.places.depth(self.places.resolve(entry.parent)?))
+    }
+
+    pub(super) fn hold_event(&mut self, top: PlaceId, place: PlaceId, event: &RawEvent<'_>) {
+        let reference = self.places.reference(place);
+        let entry = &mut self.limbo.entries[self.places.limbo_slot(top)];
+        event.append_to(&mut entry.held);
+        entry.held_by.push(reference);
+    }
+
+    pub(super) fn hold_scan(&mut self, top: PlaceId, scan: Wanted) {
+        let slot = self.places.limbo_slot(top);
+        self.limbo.entries[slot].scans.push(scan);
+    }
+
+    /// A subtree in limbo is not waited for any more. A second half that comes all the same is that of a stranger.
+    pub(super) fn drop_limbo(&mut self, top: PlaceId, fx: &mut Effects) {
+        let Some(entry) = self.take_entry(top) else {
+            return;
+        };
+        if let Why::Moved { cookie, .. } = entry.why {
+            fx.out.forget_move(cookie);
+        }
+        for wanted in entry.scans {
+            self.want_again(wanted);
+        }
+    }
+
+    /// Forgets the half-seen renames of a tree; what has moved has no name until it is found, or taken away.
+    pub(super) fn drop_half_renames_of(&mut self, tree: u32, fx: &mut Effects) {
+        let tops: Vec<PlaceId> = self.limbo.tops().collect();
+        for top in tops {
+            if self.places.get(top).tree() == tree {
+                self.drop_limbo(top, fx);
+                self.places.set_epoch(top, 0);
+                let reference = self.places.reference(top);
+                self.trees[tree].nameless.push(reference);
+            }
+        }
+    }
+
+    // Deciding on them, when all that is queued was read.
+
+    fn in_limbo(&self, visit: Visit) -> Option<&Entry> {
+        let top = self.places.resolve(visit.1)?;
+        if !self.places.get(top).is(flags::LIMBO) {
+            return None;
+        }
+        let entry = self.limbo.entries.get(self.places.limbo_slot(top));
+        entry.filter(|entry| entry.visit == visit)
+    }
+
+    /// The directory whose lock is to be taken next; None: of all in limbo it was.
+    pub(crate) fn next_to_lock(&mut self) -> Option<PlaceRef> {
+        while let Some(&top) = self.limbo.to_lock.front() {
+            if let Some(entry) = self.in_limbo(top) {
+                return Some(entry.parent);
+            }
+            self.limbo.to_lock.pop_front();
+        }
+        None
+    }
+
+    /// The lock of a directory was taken, or could not be: nothing more can be found out about what has left it.
+    pub(crate) fn was_locked(&mut self, parent: PlaceRef) {
+        while let Some(&top) = self.limbo.to_lock.front() {
+            match self.in_limbo(top) {
+                Some(entry) if entry.parent == parent => self.limbo.locked.push_back(top),
+                Some(_) => return,
+                None => {}
+            }
+            self.limbo.to_lock.pop_front();
+        }
+    }
+
+    /// All that was queued when the locks were taken is decoded: what was in limbo then has left the tree. Takes some of it
+    /// away; false if there is none.
+    pub(crate) fn take_away_moved(&mut self, fx: &mut Effects) -> bool {
+        const AT_ONCE: usize = 128;
+        for done in 0..AT_ONCE {
+            let Some(top) = self.limbo.locked.pop_front() else {
+                return done > 0;
+            };
+            let Some(place) = self.in_limbo(top).map(|entry| entry.place) else {
+                continue;
+            };
+            let tree = self.places.get(place).tree();
+            let uncertain = self.takes_doubts_away(place);
+            self.doom(place, fx);
+            if uncertain {
+                self.begin_sync(tree, fx);
+            }
+        }
+        true
+    }
+
+    #[cfg(any(debug_assertions, simulation))]
+    pub(super) fn held_scans(&self) -> impl Iterator<Item = PlaceId> + '_ {
+        let slots = self.limbo.entries.indices().into_iter();
+        let scans = slots.flat_map(|slot| self.limbo.entries[slot].scans.iter());
+        scans.filter_map(|wanted| self.places.resolve(wanted.place))
+    }
+
+    #[cfg(any(debug_assertions, simulation))]
+    pub(super) fn check_limbo(&self) {
+        for slot in self.limbo.entries.indices() {
+            let entry = &self.limbo.entries[slot];
+            let place = self.places.get(entry.place);
+            assert!(place.is(flags::LIMBO), "an entry in limbo is flagged so");
+            assert_eq!(self.places.limbo_slot(entry.place), slot);
+            let waits = self.limbo.to_lock.contains(&entry.visit);
+            let asked = self.limbo.locked.contains(&entry.visit);
+            assert!(waits || asked, "what is in limbo is decided on");
+        }
+    }
+}

@@ -1,0 +1,569 @@
+//! Places: the directories of trees, as records of 64 bytes in blocks, and an index of children by name.
+//!
+//! A place knows its parent and its name, so a path is put together on the way out by walking up.
+
+use super::name::Name;
+use crate::watches::{NO_PLACE, PlaceId};
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+
+/// A place that may be gone by the time it is looked at: the number is used again, the generation is not.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct PlaceRef {
+    id: PlaceId,
+    generation: u16,
+    era: u16,
+}
+
+/// What a place is in the middle of.
+pub(crate) mod flags {
+    /// Wanted to be scanned, or being scanned.
+    pub(crate) const QUEUED: u16 = 1;
+    /// What the scan finds is told as events.
+    pub(crate) const AS_EVENTS: u16 = 2;
+    /// The filter has said yes.
+    pub(crate) const ASKED: u16 = 4;
+    /// The top of a subtree that has left its name and perhaps not the tree: half a rename was seen.
+    pub(crate) const LIMBO: u16 = 8;
+    /// The top of a subtree that is being taken away.
+    pub(crate) const DOOMED: u16 = 16;
+    /// Was renamed a moment ago.
+    pub(crate) const RECENT: u16 = 32;
+    /// The scan only looks whether this is the directory that has this name on the disk.
+    pub(crate) const VERIFY: u16 = 64;
+    /// Its filesystem is being unmounted.
+    pub(crate) const UNMOUNTED: u16 = 128;
+    /// What the scan finds is told as part of a list.
+    pub(crate) const AS_LIST: u16 = 256;
+    /// It is one of the directories that are being listed.
+    pub(crate) const LISTING: u16 = 512;
+    /// Found since the last repair began, but not listed since: the scan to come tells what there is.
+    pub(crate) const UNLISTED: u16 = 1024;
+    /// A subdirectory could not be settled: it is tried again when something happens here.
+    pub(crate) const RETRY: u16 = 2048;
+    /// An ERROR was told of it.
+    pub(crate) const TROUBLED: u16 = 4096;
+    /// It has an entry in the queue of directories to scan, wanted still or not.
+    pub(crate) const ENTRY: u16 = 8192;
+}
+
+/// How what a scan finds is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Telling {
+    Nothing,
+    /// As the events that its appearing would have caused.
+    AsEvents,
+    /// As an entry of a list, by one event.
+    AsList,
+}
+
+impl Telling {
+    fn flag(self) -> u16 {
+        match self {
+            Telling::Nothing => 0,
+            Telling::AsEvents => flags::AS_EVENTS,
+            Telling::AsList => flags::AS_LIST,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// 0: not watched (yet).
+    wd: i32,
+    /// The next place with the same watch descriptor.
+    same_wd: PlaceId,
+    tree: u32,
+    parent: PlaceId,
+    /// When it was last seen to be where it is: the number of the tree's repair; 0: it is not where it was.
+    epoch: u32,
+    first_child: PlaceId,
+    previous: PlaceId,
+    /// The next sibling; of a free record the next free one; of the top of a subtree in limbo its number there.
+    next: PlaceId,
+    same_hash: PlaceId,
+    generation: u16,
+    flags: u16,
+    name: Name,
+}
+
+impl Place {
+    pub(crate) fn is(&self, flags: u16) -> bool {
+        self.flags & flags != 0
+    }
+
+    /// How what a scan finds is told.
+    pub(crate) fn telling(&self) -> Telling {
+        match () {
+            () if self.is(flags::AS_LIST) => Telling::AsList,
+            () if self.is(flags::AS_EVENTS) => Telling::AsEvents,
+            () => Telling::Nothing,
+        }
+    }
+
+    pub(crate) fn wd(&self) -> i32 {
+        self.wd
+    }
+
+    pub(crate) fn same_wd(&self) -> PlaceId {
+        self.same_wd
+    }
+
+    pub(crate) fn tree(&self) -> u32 {
+        self.tree
+    }
+
+    /// `NO_PLACE`: it is a root, or the top of a subtree that was taken off.
+    pub(crate) fn parent(&self) -> PlaceId {
+        self.parent
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub(crate) fn name(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+}
+
+/// Records in blocks that never move and never need twice the memory to grow.
+const BLOCK: usize = 1024;
+
+pub(crate) struct Places {
+    blocks: Vec<Vec<Place>>,
+    free: PlaceId,
+    /// Hash of parent and name -> the first place with that hash.
+    children: HashMap<u32, PlaceId, BuildHasherDefault<SpreadHasher>>,
+    hasher: RandomState,
+    /// How many records are not free.
+    used: usize,
+    /// The memory is being dropped, a part at a time.
+    dropping: bool,
+    /// Goes up with every change that a path may show.
+    version: u64,
+    /// Goes up when the memory is dropped, and generations with it.
+    era: u16,
+}
+
+impl Default for Places {
+    fn default() -> Places {
+        Places {
+            blocks: Vec::new(),
+            free: NO_PLACE,
+            children: HashMap::default(),
+            hasher: RandomState::new(),
+            used: 0,
+            dropping: false,
+            version: 0,
+            era: 0,
+        }
+    }
+}
+
+impl Places {
+    #[inline]
+    pub(crate) fn get(&self, id: PlaceId) -> &Place {
+        &self.blocks[id as usize / BLOCK][id as usize % BLOCK]
+    }
+
+    #[inline]
+    fn get_mut(&mut self, id: PlaceId) -> &mut Place {
+        &mut self.blocks[id as usize / BLOCK][id as usize % BLOCK]
+    }
+
+    pub(crate) fn reference(&self, id: PlaceId) -> PlaceRef {
+        PlaceRef {
+            id,
+            generation: self.get(id).generation,
+            era: self.era,
+        }
+    }
+
+    /// The place, if it still is the one that was meant.
+    pub(crate) fn resolve(&self, reference: PlaceRef) -> Option<PlaceId> {
+        let same = |id| self.get(id).generation == reference.generation;
+        (reference.era == self.era && same(reference.id)).then_some(reference.id)
+    }
+
+    pub(crate) fn set(&mut self, id: PlaceId, flags: u16) {
+        self.get_mut(id).flags |= flags;
+    }
+
+    pub(crate) fn unset(&mut self, id: PlaceId, flags: u16) {
+        self.get_mut(id).flags &= !flags;
+    }
+
+    pub(crate) fn set_telling(&mut self, id: PlaceId, telling: Telling) {
+        self.unset(id, flags::AS_EVENTS | flags::AS_LIST);
+        self.set(id, telling.flag());
+    }
+
+    pub(crate) fn set_wd(&mut self, id: PlaceId, wd: i32, same_wd: PlaceId) {
+        let place = self.get_mut(id);
+        (place.wd, place.same_wd) = (wd, same_wd);
+    }
+
+    pub(crate) fn set_same_wd(&mut self, id: PlaceId, same_wd: PlaceId) {
+        self.get_mut(id).same_wd = same_wd;
+    }
+
+    pub(crate) fn set_epoch(&mut self, id: PlaceId, epoch: u32) {
+        self.get_mut(id).epoch = epoch;
+    }
+
+    /// The number of a subtree in limbo, kept at its top.
+    pub(crate) fn limbo_slot(&self, top: PlaceId) -> u32 {
+        debug_assert!(self.get(top).is(flags::LIMBO));
+        self.get(top).next
+    }
+
+    /// The top of a subtree is in limbo, under this number.
+    pub(crate) fn enter_limbo(&mut self, top: PlaceId, slot: u32) {
+        let place = self.get_mut(top);
+        debug_assert!(place.parent == NO_PLACE && !place.is(flags::LIMBO));
+        place.flags |= flags::LIMBO;
+        place.next = slot;
+    }
+
+    pub(crate) fn leave_limbo(&mut self, top: PlaceId) {
+        let place = self.get_mut(top);
+        place.flags &= !flags::LIMBO;
+        place.next = NO_PLACE;
+    }
+
+    /// A new place below `parent`, or a root.
+    pub(crate) fn add(&mut self, tree: u32, epoch: u32, parent: PlaceId, name: &[u8]) -> PlaceId {
+        let id = self.allocate();
+        self.used += 1;
+        let place = self.get_mut(id);
+        place.tree = tree;
+        place.epoch = epoch;
+        if parent != NO_PLACE {
+            self.link(id, parent, name);
+        }
+        id
+    }
+
+    fn allocate(&mut self) -> PlaceId {
+        if std::mem::take(&mut self.dropping) {
+            self.blocks = Vec::new();
+        }
+        if self.free != NO_PLACE {
+            let id = self.free;
+            self.free = self.get(id).next;
+            self.get_mut(id).next = NO_PLACE;
+            return id;
+        }
+        if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
+            self.blocks.push(Vec::with_capacity(BLOCK));
+        }
+        let id =
+            ((self.blocks.len() - 1) * BLOCK + self.blocks[self.blocks.len() - 1].len()) as PlaceId;
+        let last = self.blocks.len() - 1;
+        self.blocks[last].push(Place {
+            wd: 0,
+            same_wd: NO_PLACE,
+            tree: NO_PLACE,
+            parent: NO_PLACE,
+            epoch: 0,
+            first_child: NO_PLACE,
+            previous: NO_PLACE,
+            next: NO_PLACE,
+            same_hash: NO_PLACE,
+            generation: 0,
+            flags: 0,
+            name: Name::new(b""),
+        });
+        id
+    }
+
+    /// Gives the record back. The place is linked to nothing any more.
+    pub(crate) fn free(&mut self, id: PlaceId) {
+        let next = self.free;
+        let place = self.get_mut(id);
+        debug_assert!(place.parent == NO_PLACE && place.first_child == NO_PLACE && place.wd == 0);
+        place.tree = NO_PLACE;
+        place.name = Name::new(b"");
+        place.generation = place.generation.wrapping_add(1);
+        place.flags = 0;
+        place.next = next;
+        self.free = id;
+        self.used -= 1;
+        self.version += 1;
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// A path has changed that is not made of places alone.
+    pub(crate) fn changed(&mut self) {
+        self.version += 1;
+    }
+
+    #[cfg(any(debug_assertions, simulation))]
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(crate) fn has_memory(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
+    /// Drops some of the memory when there is no place left: each block takes its time.
+    pub(crate) fn drop_some_memory(&mut self) {
+        const AT_ONCE: usize = 64;
+        debug_assert!(self.used == 0);
+        if !self.dropping {
+            self.dropping = true;
+            self.free = NO_PLACE;
+            self.era = self.era.wrapping_add(1);
+            self.children = HashMap::default();
+            self.version += 1;
+        }
+        let left = self.blocks.len().saturating_sub(AT_ONCE);
+        self.blocks.truncate(left);
+        if left == 0 {
+            self.blocks = Vec::new();
+            self.dropping = false;
+        }
+    }
+
+    pub(crate) fn link(&mut self, id: PlaceId, parent: PlaceId, name: &[u8]) {
+        let hash = self.hash(parent, name);
+        let same_hash = self.children.insert(hash, id).unwrap_or(NO_PLACE);
+        let next = self.get(parent).first_child;
+        let place = self.get_mut(id);
+        place.parent = parent;
+        place.name = Name::new(name);
+        place.same_hash = same_hash;
+        place.previous = NO_PLACE;
+        place.next = next;
+        if next != NO_PLACE {
+            self.get_mut(next).previous = id;
+        }
+        self.get_mut(parent).first_child = id;
+    }
+
+    /// Takes the place, with all below it, away from its parent. It keeps its name.
+    pub(crate) fn unlink(&mut self, id: PlaceId) {
+        let place = self.get(id);
+        let (parent, previous, next, same_hash) =
+            (place.parent, place.previous, place.next, place.same_hash);
+        if parent == NO_PLACE {
+            return;
+        }
+        let hash = self.hash(parent, place.name());
+        self.remove_from_index(hash, id, same_hash);
+        match previous {
+            NO_PLACE => self.get_mut(parent).first_child = next,
+            _ => self.get_mut(previous).next = next,
+        }
+        if next != NO_PLACE {
+            self.get_mut(next).previous = previous;
+        }
+        let place = self.get_mut(id);
+        place.parent = NO_PLACE;
+        place.previous = NO_PLACE;
+        place.next = NO_PLACE;
+        place.same_hash = NO_PLACE;
+        self.version += 1;
+    }
+
+    fn remove_from_index(&mut self, hash: u32, id: PlaceId, follower: PlaceId) {
+        let Some(&first) = self.children.get(&hash) else {
+            return;
+        };
+        if first == id {
+            match follower {
+                NO_PLACE => self.children.remove(&hash),
+                _ => self.children.insert(hash, follower),
+            };
+            return;
+        }
+        let mut at = first;
+        while at != NO_PLACE {
+            let next = self.get(at).same_hash;
+            if next == id {
+                self.get_mut(at).same_hash = follower;
+                return;
+            }
+            at = next;
+        }
+    }
+
+    pub(crate) fn child(&self, parent: PlaceId, name: &[u8]) -> Option<PlaceId> {
+        let mut at = *self.children.get(&self.hash(parent, name))?;
+        while at != NO_PLACE {
+            let place = self.get(at);
+            if place.parent == parent && place.name() == name {
+                return Some(at);
+            }
+            at = place.same_hash;
+        }
+        None
+    }
+
+    pub(crate) fn first_child(&self, id: PlaceId) -> Option<PlaceId> {
+        Some(self.get(id).first_child).filter(|&child| child != NO_PLACE)
+    }
+
+    pub(crate) fn children(&self, id: PlaceId) -> impl Iterator<Item = PlaceId> {
+        std::iter::successors(self.first_child(id), |&at| {
+            Some(self.get(at).next).filter(|&next| next != NO_PLACE)
+        })
+    }
+
+    /// The places in use with a number from `start` on.
+    pub(crate) fn from(&self, start: PlaceId) -> impl Iterator<Item = (PlaceId, &Place)> {
+        let first = start as usize / BLOCK;
+        let blocks = self.blocks.get(first..).unwrap_or_default();
+        let places = blocks.iter().flatten().zip((first * BLOCK) as PlaceId..);
+        places
+            .map(|(place, id)| (id, place))
+            .filter(move |(id, place)| *id >= start && place.tree != NO_PLACE)
+    }
+
+    /// The root above a place, or the top of the subtree that was taken off.
+    pub(crate) fn top(&self, id: PlaceId) -> PlaceId {
+        let mut at = id;
+        while self.get(at).parent != NO_PLACE {
+            at = self.get(at).parent;
+        }
+        at
+    }
+
+    /// The places above one, the nearest first.
+    pub(crate) fn above(&self, id: PlaceId) -> impl Iterator<Item = PlaceId> {
+        let parent = |at: &PlaceId| Some(self.get(*at).parent).filter(|&above| above != NO_PLACE);
+        std::iter::successors(parent(&id), parent)
+    }
+
+    /// How many directories are above a place.
+    pub(crate) fn depth(&self, id: PlaceId) -> u32 {
+        self.above(id).count() as u32
+    }
+
+    /// Appends `/name/name/…` of all places from the top (which is left out) down to `id`.
+    pub(crate) fn append_path(&self, id: PlaceId, bytes: &mut Vec<u8>) {
+        let mut len = 0;
+        let mut at = id;
+        while self.get(at).parent != NO_PLACE {
+            len += 1 + self.get(at).name().len();
+            at = self.get(at).parent;
+        }
+        let start = bytes.len();
+        bytes.resize(start + len, b'/');
+        let mut end = start + len;
+        at = id;
+        while self.get(at).parent != NO_PLACE {
+            let name = self.get(at).name();
+            bytes[end - name.len()..end].copy_from_slice(name);
+            end -= name.len() + 1;
+            at = self.get(at).parent;
+        }
+    }
+
+    /// Seeded, so that nobody can choose names that collide.
+    fn hash(&self, parent: PlaceId, name: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u32(parent);
+        hasher.write(name);
+        hasher.finish() as u32
+    }
+}
+
+/// For keys that are spread already.
+#[derive(Default)]
+struct SpreadHasher(u64);
+
+impl Hasher for SpreadHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u32(u32::from(byte));
+        }
+    }
+
+    #[inline]
+    fn write_u32(&mut self, n: u32) {
+        // The map takes its buckets from the low bits and its tags from the seven highest.
+        const TAG: u64 = 0x7f << 57;
+        let n = self.0 ^ u64::from(n);
+        self.0 = n & !TAG | n.wrapping_mul(0x9e37_79b9_7f4a_7c15) & TAG;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(places: &Places, id: PlaceId) -> String {
+        let mut bytes = Vec::new();
+        places.append_path(id, &mut bytes);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_one_cache_line() {
+        assert_eq!(size_of::<Place>(), 64);
+    }
+
+    #[test]
+    fn a_rename_changes_all_paths_below() {
+        let mut places = Places::default();
+        let root = places.add(0, 0, NO_PLACE, b"");
+        let a = places.add(0, 0, root, b"a");
+        let b = places.add(
+            0,
+            0,
+            a,
+            b"a name that is longer than the record has room for",
+        );
+        let c = places.add(0, 0, b, b"c");
+        assert_eq!(
+            path(&places, c),
+            "/a/a name that is longer than the record has room for/c"
+        );
+        places.unlink(b);
+        places.link(b, root, b"b");
+        assert_eq!(path(&places, c), "/b/c");
+        assert_eq!(places.child(root, b"b"), Some(b));
+        assert_eq!(places.children(a).count(), 0);
+        assert_eq!(places.depth(c), 2);
+        assert_eq!(places.top(c), root);
+    }
+
+    #[test]
+    fn a_place_is_found_whatever_else_has_come_and_gone() {
+        let mut places = Places::default();
+        let root = places.add(0, 0, NO_PLACE, b"");
+        let ids: Vec<_> = (0..5000)
+            .map(|n| places.add(0, 0, root, format!("{n}").as_bytes()))
+            .collect();
+        for &id in ids.iter().step_by(2) {
+            places.unlink(id);
+            places.free(id);
+        }
+        for (n, &id) in ids.iter().enumerate() {
+            let expected = (n % 2 == 1).then_some(id);
+            assert_eq!(places.child(root, format!("{n}").as_bytes()), expected);
+        }
+        assert_eq!(places.children(root).count(), 2500);
+    }
+
+    #[test]
+    fn a_reference_outlives_its_place_safely() {
+        let mut places = Places::default();
+        let root = places.add(0, 0, NO_PLACE, b"");
+        let reference = places.reference(root);
+        assert_eq!(places.resolve(reference), Some(root));
+        places.free(root);
+        assert_eq!(places.add(0, 0, NO_PLACE, b""), root);
+        assert_eq!(places.resolve(reference), None);
+    }
+}

@@ -1,0 +1,223 @@
+//! Repairs: watching all of a tree anew, after an overflow, and wherever else what is known of it may be wrong.
+
+use super::{Effects, Forest, Telling, flags};
+use crate::mask::{EventFlags, Mask};
+use crate::stream::Record;
+use crate::watch_id::WatchId;
+use crate::watches::PlaceId;
+
+/// A tree's last scan is done: what was not found again is to be taken away.
+pub(super) struct Sweep {
+    tree: u32,
+    id: WatchId,
+    epoch: u32,
+    /// The number of the next place to look at.
+    at: PlaceId,
+}
+
+impl Forest {
+    /// Events were lost.
+    pub(crate) fn on_overflow(&mut self, fx: &mut Effects) {
+        self.arrivals.clear();
+        for index in self.trees.indices() {
+            if !self.trees[index].ending {
+                self.begin_sync(index, fx);
+            }
+        }
+    }
+
+    /// The first scan of a new tree, which is watched at its root.
+    pub(crate) fn begin_first_sync(&mut self, index: u32, fx: &mut Effects) {
+        self.tell_sync_begin(index, fx);
+        let tree = &self.trees[index];
+        self.want_scan(tree.root, tree.telling());
+    }
+
+    /// Watches all of a tree anew. Scans that are queued already go on being queued: those of places that are not found
+    /// again come to nothing.
+    pub(crate) fn begin_sync(&mut self, index: u32, fx: &mut Effects) {
+        self.drop_half_renames_of(index, fx);
+        self.doubts.forget_tree(index);
+        self.places.changed();
+        let tree = &mut self.trees[index];
+        tree.epoch += 1;
+        tree.syncing = true;
+        tree.announce = true;
+        tree.lost = false;
+        let (root, epoch, telling) = (tree.root, tree.epoch, tree.telling());
+        self.places.set_epoch(root, epoch);
+        if telling == Telling::AsList {
+            // The list tells what happens before it, too.
+            self.places.set(root, flags::UNLISTED);
+        }
+        self.tell_sync_begin(index, fx);
+        self.want_scan(root, telling);
+    }
+
+    fn tell_sync_begin(&mut self, index: u32, fx: &mut Effects) {
+        if self.trees[index].lists() {
+            self.tell_of_tree(index, EventFlags::SYNC_BEGIN, fx);
+        }
+    }
+
+    pub(super) fn want_sweep(&mut self, index: u32) {
+        let tree = &self.trees[index];
+        self.sweeps.push(Sweep {
+            tree: index,
+            id: tree.id(),
+            epoch: tree.epoch,
+            at: 0,
+        });
+    }
+
+    #[cfg(any(debug_assertions, simulation))]
+    pub(super) fn has_sweep(&self, index: u32) -> bool {
+        self.sweeps.iter().any(|sweep| sweep.tree == index)
+    }
+
+    pub(crate) fn has_sweeps(&self) -> bool {
+        !self.sweeps.is_empty()
+    }
+
+    /// Takes away some of what the last repair has not found again, and says at the end that the tree is whole.
+    pub(crate) fn sweep_some(&mut self, fx: &mut Effects) {
+        const AT_ONCE: usize = 4096;
+        let Some(mut sweep) = self.sweeps.pop() else {
+            return;
+        };
+        let current = |tree: &super::Tree| {
+            tree.id() == sweep.id
+                && tree.epoch == sweep.epoch
+                && tree.syncing
+                && tree.pending == 0
+                && !tree.ending
+        };
+        if self.trees.get(sweep.tree).is_none_or(|tree| !current(tree)) {
+            return;
+        }
+        let mut at = None;
+        if sweep.epoch > 1 {
+            let mut looked_at = 0;
+            let mut stale = Vec::new();
+            for (id, place) in self.places.from(sweep.at) {
+                if looked_at == AT_ONCE {
+                    at = Some(id);
+                    break;
+                }
+                looked_at += 1;
+                let mine = place.tree() == sweep.tree && place.epoch() != sweep.epoch;
+                if mine && !place.is(flags::DOOMED) {
+                    stale.push(id);
+                }
+            }
+            for id in stale {
+                self.doom(id, fx);
+            }
+        }
+        if let Some(at) = at {
+            sweep.at = at;
+            return self.sweeps.push(sweep);
+        }
+        let tree = &mut self.trees[sweep.tree];
+        tree.syncing = false;
+        tree.nameless = Vec::new();
+        if tree.announce {
+            self.tell_of_tree(sweep.tree, EventFlags::SYNC_END, fx);
+        }
+    }
+
+    fn tell_of_tree(&mut self, index: u32, flags: EventFlags, fx: &mut Effects) {
+        let (root, wd) = (self.trees[index].root, self.trees[index].root_wd);
+        let record = Record {
+            wd,
+            flags: flags.bits(),
+            ..Record::NONE
+        };
+        self.tell(root, b"", record, fx);
+    }
+
+    /// A directory could not be watched.
+    pub(crate) fn tell_error(&mut self, place: PlaceId, errno: i32, fx: &mut Effects) {
+        let record = Record {
+            flags: EventFlags::ERROR.bits(),
+            mask: Mask::ISDIR.bits(),
+            error: errno,
+            ..Record::NONE
+        };
+        self.tell(place, b"", record, fx);
+    }
+
+    /// The root can't be reached: the tree goes on hearing of what is watched, and is watched anew once the root is there
+    /// again.
+    pub(crate) fn lose_tree(&mut self, index: u32, errno: i32, fx: &mut Effects) {
+        let was_lost = self.trees[index].lost;
+        self.forget_half_renames_of(index, fx);
+        self.doubts.forget_tree(index);
+        let root = self.trees[index].root;
+        let tree = &mut self.trees[index];
+        tree.syncing = false;
+        tree.lost = true;
+        self.unqueue(root);
+        let tree = &mut self.trees[index];
+        if tree.setting_up {
+            tree.failure = Some(errno);
+            return;
+        }
+        if !was_lost {
+            self.tell_error(root, errno, fx);
+        }
+    }
+
+    /// Of directories that have left their names it can't be found out where they are: they are taken away.
+    fn forget_half_renames_of(&mut self, index: u32, fx: &mut Effects) {
+        self.drop_half_renames_of(index, fx);
+        let nameless = std::mem::take(&mut self.trees[index].nameless);
+        for top in nameless {
+            if let Some(top) = self.nameless_place(top) {
+                self.doom(top, fx);
+            }
+        }
+    }
+
+    /// A scan has hit a limit, or was refused.
+    pub(crate) fn scan_failed(&mut self, id: PlaceId, errno: i32, fx: &mut Effects) {
+        let index = self.places.get(id).tree();
+        self.unqueue(id);
+        let tree = &mut self.trees[index];
+        let limit = matches!(
+            errno,
+            libc::ENOSPC | libc::EMFILE | libc::ENFILE | libc::ENOMEM
+        );
+        if limit && tree.setting_up {
+            tree.failure = Some(errno);
+        } else if errno == libc::EXDEV {
+            self.doom(id, fx);
+        } else if tree.root == id {
+            self.lose_tree(index, errno, fx);
+        } else {
+            self.tell_error(id, errno, fx);
+            self.doom(id, fx);
+        }
+    }
+
+    /// How the set-up of a tree that was waited for went.
+    pub(crate) fn end_set_up(&mut self, index: u32) -> Result<(), i32> {
+        let tree = &mut self.trees[index];
+        tree.setting_up = false;
+        tree.failure.map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn set_tree_path(
+        &mut self,
+        index: u32,
+        path: Vec<u8>,
+        absolute: Vec<u8>,
+        fx: &mut Effects,
+    ) {
+        self.trees[index].set_path(path, absolute);
+        self.places.changed();
+        if self.trees[index].lost && !self.trees[index].ending {
+            self.begin_sync(index, fx);
+        }
+    }
+}
