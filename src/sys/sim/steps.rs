@@ -108,12 +108,16 @@ impl Kernel {
         Some(Effect { inodes, tells })
     }
 
-    /// Whether the operation holds the lock of an inode. A call that takes it runs the operation on first, so that it goes
-    /// the same way whether or not the next step has been taken.
+    /// Whether the operation has made its change and still holds the lock of an inode. A call that takes the lock runs the
+    /// operation on first, so that it goes the same way whether or not the next step has been taken.
     pub fn holds_lock(&self, pending: &Pending, inode: u64) -> bool {
-        self.inodes
-            .iter()
-            .any(|(_, it)| it.number == inode && it.lock == Some(pending.number))
+        let Some(index) = self.running_index(pending.number) else {
+            return false;
+        };
+        let running = &self.running[index];
+        let mut held = running.locks.held.iter().flatten();
+        let is_changed = !matches!(running.actions.front(), Some(Action::Apply(_)));
+        is_changed && held.any(|&held| self.inodes[held].number == inode)
     }
 
     pub(super) fn hash_running(&self, running: &Running, hasher: &mut impl Hasher) {

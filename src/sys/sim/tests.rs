@@ -232,3 +232,57 @@ fn an_overflow_drops_what_comes_until_there_is_room() {
     run(Operation::Mkdir(path("/a/z")));
     assert_eq!(masks(&inotify), [IN_CREATE | IN_ISDIR]);
 }
+
+#[test]
+fn a_listing_in_chunks_misses_or_repeats_what_is_renamed_meanwhile() {
+    reset(Limits::default());
+    for name in ["/b", "/c", "/d"] {
+        run(Operation::Mkdir(path(name)));
+    }
+    with_kernel(|kernel| kernel.set_listing_chunk(1));
+    with_kernel(|kernel| kernel.set_tells_kinds(false));
+    let root = BareDirectory::open(None, b"/", true, false).unwrap();
+    let mut listed = Vec::new();
+    let renames = [("/b", "/z"), ("/d", "/a")];
+    for (from, to) in renames {
+        listed.extend(root.list().unwrap());
+        run(Operation::Rename(path(from), path(to)));
+    }
+    loop {
+        match root.list().unwrap() {
+            found if found.is_empty() => break,
+            found => listed.extend(found),
+        }
+    }
+    let names: Vec<&[u8]> = listed.iter().map(|(name, _)| &name[..]).collect();
+    assert_eq!(names, [b"b", b"c", b"z"]);
+    assert!(listed.iter().all(|(_, kind)| *kind == EntryKind::Directory));
+}
+
+#[test]
+fn without_proc_a_directory_is_watched_by_its_path() {
+    let inotify = watched(&["/a", "/b"]);
+    with_kernel(|kernel| kernel.set_proc(false));
+    let a = open("/a").unwrap();
+    let mask = libc::IN_CREATE;
+    assert_eq!(a.watch(&inotify, b"/a", mask), Ok(1));
+    assert_eq!(a.watch(&inotify, b"/b", mask), Err(libc::ESTALE));
+    assert_eq!(inotify.holds(1), None);
+}
+
+#[test]
+fn limits_bind_the_library_and_not_the_world() {
+    let inotify = watched(&["/a", "/b"]);
+    let mut limits = Limits::default();
+    (limits.watches, limits.descriptors) = (2, 2);
+    with_kernel(|kernel| kernel.set_limits(limits));
+    assert_eq!(inotify.add(b"/", libc::IN_OPEN), Err(libc::ENOSPC));
+    inotify.rm(1).unwrap();
+    // The kernel has used up a descriptor for the watch that it refused.
+    assert_eq!(inotify.add(b"/", libc::IN_OPEN), Ok(4));
+    let a = open("/a").unwrap();
+    assert_eq!(open("/no-such-name").err(), Some(libc::EMFILE));
+    run(Operation::Chmod(path("/a"), 4));
+    run(Operation::Create(path("/a/x")));
+    assert_eq!(a.kind_of(b"x"), Err(libc::EACCES));
+}
