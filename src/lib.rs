@@ -16,6 +16,7 @@ mod scan;
 #[cfg(simulation)]
 pub mod simulation;
 mod slab;
+mod spread;
 mod stream;
 mod sys;
 mod tree;

@@ -138,22 +138,14 @@ impl Engine {
                     return Ok(Flow::Stop);
                 }
             }
-            Step::Sweep => {
-                let (forest, mut fx) = self.trees();
-                forest.sweep_some(&mut fx);
-            }
+            Step::Sweep => self.sweep(),
             Step::Scan => {
                 if let Some(question) = scans.start_next(pace, &mut work)? {
                     return Ok(Flow::Ask(question));
                 }
                 scans.end_readings(&mut work)?;
             }
-            Step::Release => {
-                let (forest, mut fx) = work.trees();
-                forest.release_some(&mut fx);
-                scans.remove_unheld(&mut work);
-                self.stream.drain()?;
-            }
+            Step::Release => self.release()?,
             Step::Read => return self.read(pace),
             Step::SettleLimbo => scans.settle_limbo(pace, &mut work)?,
             Step::SettleDoubt => scans.settle_doubt(&mut work)?,
@@ -179,6 +171,18 @@ impl Engine {
             self.forest.queue_was_empty();
         }
         Ok(Flow::On)
+    }
+
+    fn sweep(&mut self) {
+        let (forest, mut fx) = self.trees();
+        forest.sweep_some(&mut fx);
+    }
+
+    fn release(&mut self) -> Sys<()> {
+        let (forest, mut fx) = self.trees();
+        forest.release_some(&mut fx);
+        self.remove_unheld();
+        self.stream.drain()
     }
 
     /// The position has come at which the next watch ends that the kernel does not tell of.

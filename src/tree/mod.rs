@@ -9,6 +9,7 @@ mod doubts;
 mod ends;
 mod exchange;
 mod find;
+pub(crate) mod flags;
 mod follow;
 mod limbo;
 mod name;
@@ -33,7 +34,8 @@ use wanted::Queue;
 
 pub(crate) use doubts::Look;
 pub(crate) use find::Known;
-pub(crate) use places::{Place, PlaceRef, Telling, flags};
+pub(crate) use flags::Telling;
+pub(crate) use places::{Place, PlaceRef};
 pub use tree::{Filter, RecursiveOptions};
 pub(crate) use tree::{NewTree, Tree};
 pub(crate) use wanted::{Answer, Question, Wanted};

@@ -97,14 +97,12 @@ impl Forest {
         }
         let mut at = None;
         if sweep.epoch > 1 {
-            let mut looked_at = 0;
             let mut stale = Vec::new();
-            for (id, place) in self.places.from(sweep.at) {
+            for (looked_at, (id, place)) in self.places.from(sweep.at).enumerate() {
                 if looked_at == AT_ONCE {
                     at = Some(id);
                     break;
                 }
-                looked_at += 1;
                 let mine = place.tree() == sweep.tree && place.epoch() != sweep.epoch;
                 if mine && !place.is(flags::DOOMED) {
                     stale.push(id);

@@ -7,7 +7,7 @@ use crate::watch_id::WatchId;
 use crate::watches::{NO_PLACE, PlaceId};
 use std::ffi::CStr;
 
-use super::places::{PlaceRef, Telling};
+use super::{PlaceRef, Telling};
 
 /// Asked with the full path of a directory: whether to watch it and what is below. No lock is held meanwhile.
 pub type Filter = Box<dyn FnMut(&CStr) -> bool + Send>;
