@@ -17,10 +17,10 @@ pub(crate) enum Step {
     List,
     /// Tell what was in a directory before its watch.
     Backfill,
-    /// End a watch of whose end the kernel does not tell.
+    /// End a removed watch. The kernel tells nothing of that end.
     End,
     Decode,
-    /// Take away what a repair has not found again.
+    /// Take away places that a repair has not found again.
     Sweep,
     /// Start on the next directory.
     Scan,
@@ -29,7 +29,7 @@ pub(crate) enum Step {
     /// Events are ready.
     Deliver,
     Read,
-    /// Decide on directories of whose rename half was seen.
+    /// Decide on directories in limbo: half of their rename was seen.
     SettleLimbo,
     /// Look for a name in doubt.
     SettleDoubt,
@@ -222,7 +222,7 @@ impl Engine {
         }
     }
 
-    /// What was got ready, in exchange for an empty batch.
+    /// Hands over the events that are ready, in exchange for an empty batch.
     pub(crate) fn swap_out(&mut self, batch: &mut Batch) {
         self.out.swap(batch);
     }
@@ -238,7 +238,7 @@ impl Engine {
         }
     }
 
-    /// What a filter has said.
+    /// A filter has answered.
     pub(crate) fn answer(&mut self, answer: Answer) {
         let (forest, mut fx) = self.trees();
         forest.answer(answer, &mut fx);

@@ -223,7 +223,7 @@ impl Inotify {
         }
     }
 
-    /// Lets threads that wait for the mutex have it: it is not fair, and whoever works in slices would keep it.
+    /// Lets threads that wait for the mutex have it. The mutex is not fair: a thread that works in slices would keep it.
     pub(super) fn let_others(&self) {
         const A_WHILE: Duration = Duration::from_micros(50);
         for _ in 0..20 {

@@ -25,8 +25,8 @@ impl Inotify {
             return Ok(id);
         }
         let set_up = self.set_up(id);
-        // The scan made the pollable fd readable; the end of a turn makes it agree with what is left. Whoever takes events
-        // now does that himself, and must not be told EBUSY because of this.
+        // The scan made the pollable fd readable; the end of a turn makes the fd agree with what is left. A thread that
+        // takes events now does that itself, and must not be told EBUSY because of this call.
         self.settle_ready();
         set_up.map(|()| id)
     }

@@ -1,4 +1,4 @@
-//! Trees: what is known of the directories below a root, and what an event means for them.
+//! Trees: the directories below a root, as far as they are known, and the meaning of an event for them.
 //!
 //! Nothing in this folder makes a system call. It answers an event, or what a look at the disk has found, with effects:
 //! events told, and requests: directories to scan, locks to take, names to look for, kernel watches to remove.

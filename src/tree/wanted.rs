@@ -15,7 +15,7 @@ pub(crate) struct Wanted {
 }
 
 /// The newest first: what has just come to be is watched soonest. What has changed under a scan goes behind all others,
-/// so that nobody who renames on and on keeps the rest from being watched.
+/// so that a program that renames it on and on does not keep the rest from being watched.
 #[derive(Default)]
 pub(super) struct Queue(VecDeque<Wanted>);
 
@@ -91,7 +91,7 @@ impl Forest {
 
     /// A place has changed while it was scanned: the scan begins again, after all others, but not for ever.
     pub(crate) fn want_later(&mut self, wanted: Wanted, fx: &mut Effects) {
-        /// Somebody renames it again and again.
+        /// More scans than this are void only if a program renames the directory again and again.
         const TRIES: u8 = 32;
         let tries = wanted.tries + 1;
         let place = wanted.place;
@@ -177,8 +177,8 @@ impl Forest {
         }
     }
 
-    /// The place of one that is queued, if it still is. One below a subtree whose place is not known waits with it; one that
-    /// has left the tree, or that the repair has not found yet, is forgotten.
+    /// The place of an entry of the queue, if the place still is to be scanned. A place below a subtree in limbo waits with
+    /// that subtree. A place that has left the tree, or that the repair has not found yet, is forgotten.
     pub(crate) fn admit(&mut self, wanted: Wanted) -> Option<PlaceId> {
         let id = self.places.resolve(wanted.place)?;
         let place = self.places.get(id);
@@ -205,7 +205,7 @@ impl Forest {
         !tree.is_ending() && (!tree.is_lost() || tree.root() == id)
     }
 
-    /// The next directory to scan. Those whose filter is being asked wait.
+    /// The next directory to scan. A directory waits while the filter of its tree is being asked.
     pub(crate) fn next_wanted(&mut self) -> Option<Wanted> {
         let index = self.wanted.0.iter().rposition(|it| self.can_begin(it))?;
         let wanted = self.wanted.0.remove(index)?;
@@ -215,7 +215,7 @@ impl Forest {
         Some(wanted)
     }
 
-    /// The next one, if it is a subdirectory of `parent` of which nothing is known yet.
+    /// The next directory to scan, if it is a subdirectory of `parent` of which nothing is known yet.
     pub(crate) fn next_sibling(&mut self, parent: PlaceId) -> Option<(Wanted, PlaceId)> {
         let &wanted = self.wanted.0.back()?;
         let id = self.places.resolve(wanted.place)?;
@@ -264,7 +264,7 @@ impl Forest {
         })
     }
 
-    /// What a filter has said; it comes back to its tree.
+    /// A filter has answered. The filter comes back to its tree.
     pub(crate) fn answer(&mut self, answer: Answer, fx: &mut Effects) {
         let Answer { question, yes } = answer;
         let tree = self.trees.get_mut(question.tree);

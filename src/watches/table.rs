@@ -1,4 +1,4 @@
-//! Who hears of a watch descriptor: four bytes each, as the kernel gives descriptors out one after another.
+//! The owners of watch descriptors: four bytes each, in blocks, as the kernel gives descriptors out one after another.
 
 use crate::spread::SpreadHasher;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ pub(crate) type PlaceId = u32;
 
 pub(crate) const NO_PLACE: PlaceId = u32::MAX;
 
-/// Who hears of a watch descriptor.
+/// The watch or place that hears of a watch descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
     /// A plain watch, and through it the places of the same directory in trees.
