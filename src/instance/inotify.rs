@@ -5,6 +5,7 @@ use crate::engine::{Engine, Filled};
 use crate::error::{Error, Result};
 use crate::mask::{InitFlags, Mask, RecursiveFlags};
 use crate::scan::Pace;
+use crate::stream::Batch;
 use crate::sys::eventfd::EventFd;
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
 use crate::sys::owner_lock::OwnerLock;
@@ -54,6 +55,13 @@ pub struct Inotify {
     /// A filter has said something.
     answered: Condvar,
     pub(crate) reader: OwnerLock<Reader>,
+}
+
+/// What came of looking for events.
+pub(crate) struct Fetched {
+    pub(crate) has_events: bool,
+    /// A slice was worked to its end: the caller's event loop is to go on.
+    pub(crate) took_its_time: bool,
 }
 
 struct Settings {
@@ -287,7 +295,7 @@ impl Inotify {
     }
 
     /// Gets events that are there now into `batch`, which is empty. Asks filters, with nothing locked.
-    pub(crate) fn fetch(&self, batch: &mut crate::stream::Batch) -> Result<bool> {
+    pub(crate) fn fetch(&self, batch: &mut Batch) -> Result<Fetched> {
         // One slice, however many filters are asked in it.
         let pace = Pace::one_slice();
         loop {
@@ -307,7 +315,10 @@ impl Inotify {
             // A slice is over: edge-triggered waiters are to come again.
             self.renew_edge_if_working();
         }
-        Ok(!batch.is_empty())
+        Ok(Fetched {
+            has_events: !batch.is_empty(),
+            took_its_time: pace.was_over(),
+        })
     }
 
     fn renew_edge_if_working(&self) {

@@ -20,7 +20,9 @@ pub(super) struct Queue {
     entries: VecDeque<Wanted>,
     /// What has changed under a scan.
     later: VecDeque<Wanted>,
-    oldest_next: bool,
+    /// How many scans came to nothing.
+    misses: u32,
+    missed: bool,
 }
 
 impl Queue {
@@ -61,9 +63,10 @@ impl Forest {
         }
         if !queued {
             self.places.set(id, flags::QUEUED);
-            if !self.places.get(id).is(flags::TROUBLED) {
+            let troubled = self.places.get(id).is(flags::TROUBLED);
+            let tree = self.places.get(id).tree();
+            if !troubled && self.trees[tree].waits_for(telling) {
                 self.places.set(id, flags::PENDING);
-                let tree = self.places.get(id).tree();
                 self.trees[tree].pending += 1;
             }
             let place = self.places.reference(id);
@@ -100,7 +103,8 @@ impl Forest {
 
     /// A place has changed while it was scanned: the scan begins again, after all others, but not for ever.
     pub(crate) fn want_later(&mut self, wanted: Wanted, fx: &mut Effects) {
-        self.wanted.oldest_next = true;
+        self.wanted.misses += 1;
+        self.wanted.missed = true;
         let Some(id) = self.places.resolve(wanted.place) else {
             return;
         };
@@ -224,17 +228,21 @@ impl Forest {
 
     /// The next directory to scan. Those whose filter is being asked wait.
     pub(crate) fn next_wanted(&mut self) -> Option<Wanted> {
-        let oldest = std::mem::take(&mut self.wanted.oldest_next);
-        let queue = match oldest {
-            true => self.wanted.entries.iter().position(|it| self.can_begin(it)),
-            false => self.wanted.entries.iter().rposition(|it| self.can_begin(it)),
-        };
-        let wanted = match queue {
-            Some(index) => self.wanted.entries.remove(index)?,
-            None => {
-                let index = self.wanted.later.iter().position(|it| self.can_begin(it))?;
-                self.wanted.later.remove(index)?
-            }
+        let can_begin = |wanted: &Wanted| self.can_begin(wanted);
+        let Queue { entries, later, .. } = &self.wanted;
+        let newest = || entries.iter().rposition(can_begin).map(|at| (at, false));
+        let oldest = || entries.iter().position(can_begin).map(|at| (at, false));
+        let put_off = || later.iter().position(can_begin).map(|at| (at, true));
+        // The oldest of those that were put off has its turn too.
+        let (index, is_later) = match (self.wanted.missed, self.wanted.misses % 2) {
+            (false, _) => newest().or_else(put_off),
+            (true, 0) => put_off().or_else(oldest),
+            (true, _) => oldest().or_else(put_off),
+        }?;
+        self.wanted.missed = false;
+        let wanted = match is_later {
+            true => self.wanted.later.remove(index)?,
+            false => self.wanted.entries.remove(index)?,
         };
         if let Some(id) = self.places.resolve(wanted.place) {
             self.places.unset(id, flags::ENTRY);
@@ -259,7 +267,9 @@ impl Forest {
 
     pub(crate) fn has_scans(&self) -> bool {
         let entries = self.wanted.entries.iter().rev();
-        entries.chain(&self.wanted.later).any(|it| self.can_begin(it))
+        entries
+            .chain(&self.wanted.later)
+            .any(|it| self.can_begin(it))
     }
 
     /// Whether a scan does not wait for a filter that another thread is asking.
