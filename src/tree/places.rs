@@ -45,7 +45,13 @@ pub(crate) mod flags {
     pub(crate) const TROUBLED: u16 = 4096;
     /// It has an entry in the queue of directories to scan, wanted still or not.
     pub(crate) const ENTRY: u16 = 8192;
+    /// The end of a repair waits for its scan.
+    pub(crate) const PENDING: u16 = 16384;
 }
+
+const TRIES_BITS: u32 = 5;
+/// Somebody renames it again and again.
+pub(crate) const MOST_TRIES: u32 = (1 << TRIES_BITS) - 1;
 
 /// How what a scan finds is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,8 +81,9 @@ pub(crate) struct Place {
     same_wd: PlaceId,
     tree: u32,
     parent: PlaceId,
-    /// When it was last seen to be where it is: the number of the tree's repair; 0: it is not where it was.
-    epoch: u32,
+    /// When it was last seen to be where it is: the number of the tree's repair; 0: it is not where it was. The lowest bits
+    /// count how often it, or what had its name before, has changed under a scan.
+    epoch_and_tries: u32,
     first_child: PlaceId,
     previous: PlaceId,
     /// The next sibling; of a free record the next free one; of the top of a subtree in limbo its number there.
@@ -119,7 +126,11 @@ impl Place {
     }
 
     pub(crate) fn epoch(&self) -> u32 {
-        self.epoch
+        self.epoch_and_tries >> TRIES_BITS
+    }
+
+    pub(crate) fn tries(&self) -> u32 {
+        self.epoch_and_tries & MOST_TRIES
     }
 
     pub(crate) fn name(&self) -> &[u8] {
@@ -209,7 +220,14 @@ impl Places {
     }
 
     pub(crate) fn set_epoch(&mut self, id: PlaceId, epoch: u32) {
-        self.get_mut(id).epoch = epoch;
+        let place = self.get_mut(id);
+        place.epoch_and_tries = epoch << TRIES_BITS | place.tries();
+    }
+
+    /// `MOST_TRIES` at most.
+    pub(crate) fn set_tries(&mut self, id: PlaceId, tries: u32) {
+        let place = self.get_mut(id);
+        place.epoch_and_tries = place.epoch() << TRIES_BITS | tries.min(MOST_TRIES);
     }
 
     /// The number of a subtree in limbo, kept at its top.
@@ -238,7 +256,7 @@ impl Places {
         self.used += 1;
         let place = self.get_mut(id);
         place.tree = tree;
-        place.epoch = epoch;
+        place.epoch_and_tries = epoch << TRIES_BITS;
         if parent != NO_PLACE {
             self.link(id, parent, name);
         }
@@ -266,7 +284,7 @@ impl Places {
             same_wd: NO_PLACE,
             tree: NO_PLACE,
             parent: NO_PLACE,
-            epoch: 0,
+            epoch_and_tries: 0,
             first_child: NO_PLACE,
             previous: NO_PLACE,
             next: NO_PLACE,

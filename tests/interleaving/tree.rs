@@ -28,6 +28,7 @@ impl Tree {
             swaps: false,
             concurrent: false,
             trouble: false,
+            max_depth: 0,
             alone: true,
         };
         Tree {

@@ -229,6 +229,7 @@ impl Consumer {
             swaps: self.kind.repertoire == Repertoire::Swaps,
             concurrent: true,
             trouble: false,
+            max_depth: 0,
             alone: !self.kind.company,
         };
         let mut replica = Replica::new(root.as_os_str().as_bytes(), expect);

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncinotify::simulation::{Call, CallKind, Limits, Operation};
-use libc::{EACCES, EMFILE, ENFILE, ENOMEM, ENOSPC, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_WRITE, IN_MODIFY};
+use libc::{
+    EACCES, EMFILE, ENFILE, ENOMEM, ENOSPC, IN_ALL_EVENTS, IN_ATTRIB, IN_CLOSE_WRITE, IN_MODIFY,
+};
 
 use crate::disk::{Disk, Kind, Path, is_below, parent};
 use crate::stage::Lot;
@@ -45,7 +47,13 @@ pub struct Settings {
 
 impl Settings {
     pub fn new(rng: &mut Rng) -> Settings {
-        let masks = [IN_ALL_EVENTS, WHOLE, WHOLE | IN_CLOSE_WRITE | IN_ATTRIB, IN_CLOSE_WRITE, WHOLE | IN_MODIFY];
+        let masks = [
+            IN_ALL_EVENTS,
+            WHOLE,
+            WHOLE | IN_CLOSE_WRITE | IN_ATTRIB,
+            IN_CLOSE_WRITE,
+            WHOLE | IN_MODIFY,
+        ];
         let limits = Limits {
             queue: *rng.pick(&[16384, 16384, 16384, 8, 24, 100]),
             call_cost: Duration::from_micros(*rng.pick(&[2, 2, 2, 100, 1000, 2500])),
@@ -55,7 +63,11 @@ impl Settings {
             mask: *rng.pick(&masks),
             lists: !rng.one_in(4),
             background: rng.one_in(4),
-            max_depth: if rng.one_in(5) { 1 + rng.below(4) as u32 } else { 0 },
+            max_depth: if rng.one_in(5) {
+                1 + rng.below(4) as u32
+            } else {
+                0
+            },
             refused: rng.one_in(6).then(|| b"c".to_vec()),
             cache: *rng.pick(&[0, 0, 1, 2, 5]),
             batch: *rng.pick(&[1, 7, 64, 1000]),
@@ -88,7 +100,10 @@ impl Settings {
             (self.chmods, "permissions"),
             (!self.proc, "no /proc"),
         ];
-        let tags = tags.iter().filter(|(is, _)| *is).map(|(_, tag)| format!(", {tag}"));
+        let tags = tags
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, tag)| format!(", {tag}"));
         tags.collect()
     }
 }
@@ -120,9 +135,21 @@ impl Dice {
     /// A directory that is there, in the tree or (now and then) outside.
     fn directory(&mut self, disk: &Disk) -> Path {
         let outside = self.rng.one_in(6);
-        let fits = |path: &Path| (is_below(path, b"/o") || path == b"/o") == outside && path.iter().filter(|&&byte| byte == b'/').count() <= DEPTH;
-        let all: Vec<&Path> = disk.nodes.iter().filter(|(path, node)| node.kind == Kind::Directory && fits(path)).map(|(path, _)| path).collect();
-        if all.is_empty() { b"/o".to_vec() } else { (*self.rng.pick(&all)).clone() }
+        let fits = |path: &Path| {
+            (is_below(path, b"/o") || path == b"/o") == outside
+                && path.iter().filter(|&&byte| byte == b'/').count() <= DEPTH
+        };
+        let all: Vec<&Path> = disk
+            .nodes
+            .iter()
+            .filter(|(path, node)| node.kind == Kind::Directory && fits(path))
+            .map(|(path, _)| path)
+            .collect();
+        if all.is_empty() {
+            b"/o".to_vec()
+        } else {
+            (*self.rng.pick(&all)).clone()
+        }
     }
 
     fn place(&mut self, disk: &Disk) -> Path {
@@ -134,15 +161,38 @@ impl Dice {
 
     /// Something that is there, but for the top directories.
     fn entry(&mut self, disk: &Disk) -> Option<Path> {
-        let all: Vec<&Path> = disk.nodes.keys().filter(|path| !parent(path).is_empty()).collect();
-        if all.is_empty() { None } else { Some((*self.rng.pick(&all)).clone()) }
+        let all: Vec<&Path> = disk
+            .nodes
+            .keys()
+            .filter(|path| !parent(path).is_empty())
+            .collect();
+        if all.is_empty() {
+            None
+        } else {
+            Some((*self.rng.pick(&all)).clone())
+        }
     }
 
     fn draw(&mut self, disk: &Disk) -> Option<Operation> {
         let swaps = if self.settings.swaps { 6 } else { 0 };
         let chmods = if self.settings.chmods { 3 } else { 0 };
         let root = u32::from(self.settings.moves_root);
-        let weights = [10, 10, 8, 8, 5, 14, swaps, 3, 2, chmods, root, 6, 4, u32::from(self.settings.limits.queue > 1000)];
+        let weights = [
+            10,
+            10,
+            8,
+            8,
+            5,
+            14,
+            swaps,
+            3,
+            2,
+            chmods,
+            root,
+            6,
+            4,
+            u32::from(self.settings.limits.queue > 1000),
+        ];
         Some(match self.rng.weighted(&weights) {
             0 => Operation::Mkdir(self.place(disk)),
             1 => Operation::Create(self.place(disk)),
@@ -154,13 +204,16 @@ impl Dice {
             7 => Operation::Link(self.entry(disk)?, self.place(disk)),
             8 => Operation::Symlink(b"/nowhere".to_vec(), self.place(disk)),
             9 => Operation::Chmod(self.entry(disk)?, *self.rng.pick(&[0, 1, 4, 7, 7])),
-            10 => self.rng.pick(&[
-                Operation::Rename(b"/t".to_vec(), b"/u".to_vec()),
-                Operation::Rename(b"/u".to_vec(), b"/t".to_vec()),
-                Operation::Rmdir(b"/t".to_vec()),
-                Operation::Chmod(b"/t".to_vec(), 0),
-                Operation::Chmod(b"/t".to_vec(), 7),
-            ]).clone(),
+            10 => self
+                .rng
+                .pick(&[
+                    Operation::Rename(b"/t".to_vec(), b"/u".to_vec()),
+                    Operation::Rename(b"/u".to_vec(), b"/t".to_vec()),
+                    Operation::Rmdir(b"/t".to_vec()),
+                    Operation::Chmod(b"/t".to_vec(), 0),
+                    Operation::Chmod(b"/t".to_vec(), 7),
+                ])
+                .clone(),
             11 => {
                 // mkdir -p, and a file in it at once.
                 let top = self.place(disk);
@@ -172,7 +225,11 @@ impl Dice {
             12 => {
                 // There and back, or round by a third name.
                 let (from, to) = (self.entry(disk)?, self.place(disk));
-                let back = if self.rng.one_in(2) { from.clone() } else { self.place(disk) };
+                let back = if self.rng.one_in(2) {
+                    from.clone()
+                } else {
+                    self.place(disk)
+                };
                 self.chain = vec![Operation::Rename(to.clone(), back)];
                 Operation::Rename(from, to)
             }
@@ -182,9 +239,12 @@ impl Dice {
 
     /// A filter is asked once for each directory that is found, not again when it is renamed: such names stay as they are.
     fn names_refused(&self, operation: &Operation) -> bool {
-        let refused = |path: &Path| self.settings.refused.as_deref() == Some(&path[parent(path).len() + 1..]);
+        let refused =
+            |path: &Path| self.settings.refused.as_deref() == Some(&path[parent(path).len() + 1..]);
         match operation {
-            Operation::Rename(from, to) | Operation::Exchange(from, to) => refused(from) || refused(to),
+            Operation::Rename(from, to) | Operation::Exchange(from, to) => {
+                refused(from) || refused(to)
+            }
             _ => false,
         }
     }
@@ -199,7 +259,9 @@ impl Dice {
         let above = |path: &Path| path == kept || is_below(kept, path);
         match operation {
             Operation::Rename(from, to) | Operation::Exchange(from, to) => above(from) || above(to),
-            Operation::Rmdir(path) | Operation::Unlink(path) | Operation::Chmod(path, _) => above(path),
+            Operation::Rmdir(path) | Operation::Unlink(path) | Operation::Chmod(path, _) => {
+                above(path)
+            }
             _ => false,
         }
     }
@@ -226,7 +288,11 @@ impl Lot for Rc<RefCell<Dice>> {
 
 impl Lot for Dice {
     fn steps(&mut self, _: &Call) -> usize {
-        if self.rng.one_in(4) { 1 + self.rng.below(4) } else { 0 }
+        if self.rng.one_in(4) {
+            1 + self.rng.below(4)
+        } else {
+            0
+        }
     }
 
     fn errno(&mut self, call: &Call) -> Option<i32> {
@@ -245,7 +311,11 @@ impl Lot for Dice {
     }
 
     fn operation(&mut self, disk: &Disk) -> Option<Operation> {
-        if let Some(next) = self.chain.pop().filter(|next| !self.touches_kept(next) && disk.clone().apply(next)) {
+        if let Some(next) = self
+            .chain
+            .pop()
+            .filter(|next| !self.touches_kept(next) && disk.clone().apply(next))
+        {
             return Some(next);
         }
         for _ in 0..20 {

@@ -56,12 +56,18 @@ impl Disk {
 
     /// The names in a directory.
     pub fn names_in(&self, id: u32) -> std::collections::BTreeSet<Vec<u8>> {
-        let path = self.nodes.iter().find(|(_, node)| node.id == id).map(|(path, _)| path);
+        let path = self
+            .nodes
+            .iter()
+            .find(|(_, node)| node.id == id)
+            .map(|(path, _)| path);
         let Some(path) = path else {
             return Default::default();
         };
         let names = self.nodes.keys().filter(|other| parent(other) == &path[..]);
-        names.map(|other| other[path.len() + 1..].to_vec()).collect()
+        names
+            .map(|other| other[path.len() + 1..].to_vec())
+            .collect()
     }
 
     fn add(&mut self, path: &[u8], kind: Kind) -> bool {
@@ -196,7 +202,8 @@ impl Disk {
         if let Some(path) = &path {
             mode = self.nodes[path].mode;
             // Whoever can't get there can't read it.
-            let closed = |(other, node): (&Path, &Node)| is_below(path, other) && node.mode & 1 == 0;
+            let closed =
+                |(other, node): (&Path, &Node)| is_below(path, other) && node.mode & 1 == 0;
             if self.nodes.iter().any(closed) {
                 mode = 0;
             }

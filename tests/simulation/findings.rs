@@ -26,11 +26,29 @@ pub struct Findings {
 
 /// A case in one line, as `case` takes it.
 pub fn name(script: &Script, plan: &[u32], blocks: bool) -> String {
-    let Config { mask, lists, batch, start } = script.config;
-    let places: Vec<String> = plan.iter().map(|&place| if place == REST { "-".into() } else { place.to_string() }).collect();
+    let Config {
+        mask,
+        lists,
+        batch,
+        start,
+    } = script.config;
+    let places: Vec<String> = plan
+        .iter()
+        .map(|&place| {
+            if place == REST {
+                "-".into()
+            } else {
+                place.to_string()
+            }
+        })
+        .collect();
     let list = if lists { "list" } else { "silent" };
     let blocks = if blocks { "blocks" } else { "steps" };
-    let mask = if mask == libc::IN_ALL_EVENTS { "ALL".into() } else { masks::format(mask) };
+    let mask = if mask == libc::IN_ALL_EVENTS {
+        "ALL".into()
+    } else {
+        masks::format(mask)
+    };
     format!(
         "{mask} {list} {batch} start {start} {blocks}: {} @ {}",
         text::operations(&script.operations),
@@ -42,7 +60,9 @@ pub fn name(script: &Script, plan: &[u32], blocks: bool) -> String {
 pub fn parse(name: &str) -> Option<(Script, Vec<u32>, bool)> {
     let (head, rest) = name.split_once(':')?;
     let (operations, places) = rest.split_once('@')?;
-    let [mask, list, batch, "start", start, blocks] = head.split_whitespace().collect::<Vec<_>>()[..] else {
+    let [mask, list, batch, "start", start, blocks] =
+        head.split_whitespace().collect::<Vec<_>>()[..]
+    else {
         return None;
     };
     let config = Config {
@@ -51,9 +71,19 @@ pub fn parse(name: &str) -> Option<(Script, Vec<u32>, bool)> {
         batch: batch.parse().ok()?,
         start: start.parse().ok()?,
     };
-    let place = |word: &str| if word == "-" { Some(REST) } else { word.parse().ok() };
+    let place = |word: &str| {
+        if word == "-" {
+            Some(REST)
+        } else {
+            word.parse().ok()
+        }
+    };
     let plan: Option<Vec<u32>> = places.split_whitespace().map(place).collect();
-    let script = Script::new(config, crate::scope::start(config.start), text::parse_operations(operations)?);
+    let script = Script::new(
+        config,
+        crate::scope::start(config.start),
+        text::parse_operations(operations)?,
+    );
     Some((script, plan?, blocks == "blocks"))
 }
 
@@ -67,20 +97,45 @@ impl Findings {
 
     pub fn report(&self, script: &Script, plan: &[u32], blocks: bool, played: &Played) {
         for fault in played.fault.iter().chain(&played.soft) {
-            let size = (script.operations.len(), plan.len(), plan.iter().filter(|&&place| place != REST).count());
+            let size = (
+                script.operations.len(),
+                plan.len(),
+                plan.iter().filter(|&&place| place != REST).count(),
+            );
             if fault.kind == "own-reading" && !self.own_reading.swap(false, Relaxed) {
                 continue;
             }
-            let verbs: Vec<String> = script.operations.iter().map(|operation| {
-                let text = text::operation(operation);
-                text.split(' ').next().unwrap_or_default().to_owned()
-            }).collect();
-            let key = if verbs.len() <= 2 { format!("{} after {}", fault.kind, verbs.join(", ")) } else { fault.kind.to_owned() };
-            self.add(key, size, || name(script, plan, blocks), fault, || script.play(plan, blocks, true).trace);
+            let verbs: Vec<String> = script
+                .operations
+                .iter()
+                .map(|operation| {
+                    let text = text::operation(operation);
+                    text.split(' ').next().unwrap_or_default().to_owned()
+                })
+                .collect();
+            let key = if verbs.len() <= 2 {
+                format!("{} after {}", fault.kind, verbs.join(", "))
+            } else {
+                fault.kind.to_owned()
+            };
+            self.add(
+                key,
+                size,
+                || name(script, plan, blocks),
+                fault,
+                || script.play(plan, blocks, true).trace,
+            );
         }
     }
 
-    pub fn add(&self, key: String, size: (usize, usize, usize), name: impl FnOnce() -> String, fault: &Fault, trace: impl FnOnce() -> Vec<String>) {
+    pub fn add(
+        &self,
+        key: String,
+        size: (usize, usize, usize),
+        name: impl FnOnce() -> String,
+        fault: &Fault,
+        trace: impl FnOnce() -> Vec<String>,
+    ) {
         let mut cases = self.cases.lock().expect("no panic");
         if let Some(case) = cases.get_mut(&key) {
             case.count += 1;
@@ -106,16 +161,29 @@ impl Findings {
             return;
         }
         let size = (operations as usize, 0, 0);
-        self.add(format!("{} in random runs{tags}", fault.kind), size, || format!("SEED={seed}"), fault, || crate::random::play(seed, true).0.trace);
+        self.add(
+            format!("{} in random runs{tags}", fault.kind),
+            size,
+            || format!("SEED={seed}"),
+            fault,
+            || crate::random::play(seed, true).0.trace,
+        );
     }
 
     /// Prints what failed; how many kinds.
     pub fn print(&self, lines: usize) -> usize {
         let cases = self.cases.lock().expect("no panic");
         for (key, case) in cases.iter() {
-            println!("\nFAILED {key} ({} runs)\n  {}", case.count, case.fault.text);
+            println!(
+                "\nFAILED {key} ({} runs)\n  {}",
+                case.count, case.fault.text
+            );
             let seed = case.name.starts_with("SEED=");
-            let which = if seed { case.name.clone() } else { format!("CASE='{}'", case.name) };
+            let which = if seed {
+                case.name.clone()
+            } else {
+                format!("CASE='{}'", case.name)
+            };
             println!("  make replay {which}");
             let skipped = case.trace.len().saturating_sub(lines);
             for line in &case.trace[skipped..] {

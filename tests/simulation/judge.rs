@@ -12,7 +12,7 @@ use asyncinotify::simulation::Operation;
 
 use crate::disk::{Kind, Path, View, is_below};
 use crate::support::replica::{
-    Entries, Expect, Fault, Replica, SYNC_BEGIN, SYNTHETIC, Told, Verdict, WHOLE, fault,
+    Entries, Expect, Fault, Replica, SYNC_BEGIN, SYNC_END, SYNTHETIC, Told, Verdict, WHOLE, fault,
 };
 
 /// Something has happened to an entry, and an event must say so before the next rest.
@@ -39,12 +39,18 @@ pub struct Judge {
     pub refused: Option<Vec<u8>>,
     /// How the tree looked since the last rest, the last of them as it is.
     views: Vec<Rc<View>>,
+    /// Paths by which more could be told since.
+    allowed: BTreeSet<Path>,
     /// What has happened and what was told of it, by bit and path.
     happened: BTreeMap<(u32, Path), u32>,
     told: BTreeMap<(u32, Path), u32>,
     owed: Vec<Owed>,
     /// Directories that an ERROR was told of.
     blind: BTreeSet<u32>,
+    /// An ERROR of the root since the last rest: it can't be reached, so nothing that is not watched yet can be.
+    unreachable: bool,
+    /// The same until a SYNC_END: what was watched may stay so, but is not listed.
+    pub lost: bool,
     /// A call was made to fail, or a limit may be reached: an ERROR is no wonder.
     pub excused: bool,
     /// The tree is set up: from now on what happens is told.
@@ -87,10 +93,13 @@ impl Judge {
             max_depth: 0,
             refused: None,
             views: vec![view],
+            allowed: BTreeSet::new(),
             happened: BTreeMap::new(),
             told: BTreeMap::new(),
             owed: Vec::new(),
             blind: BTreeSet::new(),
+            unreachable: false,
+            lost: false,
             excused: false,
             set_up: false,
             heard_whole: false,
@@ -152,6 +161,11 @@ impl Judge {
             still && !(owed.listed && owed.paths.len() != before)
         });
         self.views.push(view);
+    }
+
+    /// A path that was true as far as anybody could tell.
+    pub fn allow(&mut self, path: &[u8]) {
+        self.allowed.extend(self.within(path));
     }
 
     /// Where a full path is in the tree.
@@ -258,6 +272,11 @@ impl Judge {
         if event.flagged(SYNC_BEGIN) {
             self.list_is_owed();
         }
+        self.lost &= !event.flagged(SYNC_END);
+        if event.flagged(SYNC_END) && !self.expect.lists {
+            // Whole again from here on: what came before is for the program to look at.
+            self.owed.clear();
+        }
         let names = event.flagged(SYNTHETIC) || (bits == IN_MOVED_TO && event.moved_from.is_none());
         self.owed
             .retain(|owed| !(owed.paths.contains(&within) && (names || bits & owed.bits != 0)));
@@ -268,6 +287,7 @@ impl Judge {
     fn judge_paths(&self, event: &Told, within: &[u8]) -> Verdict {
         let was = |path: &[u8]| {
             path.is_empty()
+                || self.allowed.contains(path)
                 || self
                     .views
                     .iter()
@@ -281,6 +301,8 @@ impl Judge {
             .as_ref()
             .and_then(|from| from.strip_prefix(&self.given[..]));
         match from {
+            // A plain watch goes on telling of its directory by the path that it was given.
+            Some(_) if !self.expect.alone => Ok(()),
             Some(from) if !was(from) => Err(fault("from-where-nothing-was", event)),
             _ => Ok(()),
         }
@@ -300,7 +322,11 @@ impl Judge {
                     _ => None,
                 };
                 found |= id.is_some();
-                self.blind.extend(id);
+                if within.is_empty() {
+                    (self.unreachable, self.lost) = (true, true);
+                } else {
+                    self.blind.extend(id);
+                }
                 cause |= view.path.as_ref() != Some(&self.given) || view.is_closed(&within);
             }
             if !found {
@@ -347,7 +373,7 @@ impl Judge {
         let above = |(other, node): (&Path, &crate::disk::Node)| {
             (other == path || is_below(path, other)) && self.blind.contains(&node.id)
         };
-        self.blind.contains(&self.root) || view.entries.iter().any(above)
+        view.entries.iter().any(above)
     }
 
     /// Nothing is outstanding. `directories` are those that the library says it watches.
@@ -372,6 +398,8 @@ impl Judge {
         self.judge_directories(&view, directories)?;
         self.judge_owed()?;
         self.views = vec![view];
+        self.allowed.clear();
+        self.unreachable = false;
         self.happened.clear();
         self.told.clear();
         self.replica.of_root.clear();
@@ -401,13 +429,17 @@ impl Judge {
             .entries
             .iter()
             .filter(|(path, node)| node.kind == Kind::Directory && self.is_to_be_watched(path));
-        for (path, _) in
+        let mut unreached = Vec::new();
+        for (path, id) in
             std::iter::once(root).chain(all.map(|(path, node)| (path.clone(), node.id)))
         {
-            if !listed.contains(&path) && !self.is_blind(&path) {
+            if !listed.contains(&path) && self.unreachable {
+                unreached.push(id);
+            } else if !listed.contains(&path) && !self.is_blind(&path) {
                 return Err(fault("not-watched-and-no-error", path.escape_ascii()));
             }
         }
+        self.blind.extend(unreached);
         Ok(())
     }
 
@@ -416,7 +448,7 @@ impl Judge {
         for one in owed {
             let now: Vec<&Path> = self.now().paths_of(one.id).collect();
             let hidden = |path: &&Path| self.is_blind(path) || !self.is_told_of(path);
-            if one.id != self.root && now.iter().all(hidden) || self.blind.contains(&self.root) {
+            if one.id != self.root && now.iter().all(hidden) || self.unreachable {
                 continue;
             }
             let paths: Vec<String> = one
@@ -433,6 +465,12 @@ impl Judge {
             return Err(fault(kind, format!("{paths:?}")));
         }
         Ok(())
+    }
+
+    /// Whether a directory may be watched although it is not listed.
+    pub fn may_hold(&self, path: &[u8]) -> bool {
+        let root = self.now().path.as_deref().unwrap_or_default();
+        self.lost && (path == root || is_below(path, root))
     }
 
     /// The real paths of the directories that the library says it watches.

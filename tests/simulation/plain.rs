@@ -70,7 +70,11 @@ impl Plain {
 
     /// The names at rest; where the directory is gone the watch is, too.
     pub fn at_rest(&mut self, disk: &Disk, swaps: bool) -> Verdict<Option<Vec<u8>>> {
-        let there = disk.nodes.iter().find(|(_, node)| node.id == self.id).map(|(path, _)| path.clone());
+        let there = disk
+            .nodes
+            .iter()
+            .find(|(_, node)| node.id == self.id)
+            .map(|(path, _)| path.clone());
         if self.removed || self.ended || there.is_none() {
             // Its end may be among what was lost, and nobody can tell then.
             if !self.ended && !self.lost {
@@ -81,7 +85,14 @@ impl Plain {
         }
         let now = disk.names_in(self.id);
         if !self.lost && !swaps && now != self.names {
-            return Err(fault("plain-watch-names", format!("{}: {:?}, on disk {now:?}", self.given.escape_ascii(), self.names)));
+            return Err(fault(
+                "plain-watch-names",
+                format!(
+                    "{}: {:?}, on disk {now:?}",
+                    self.given.escape_ascii(),
+                    self.names
+                ),
+            ));
         }
         (self.names, self.lost) = (now, false);
         Ok(there)

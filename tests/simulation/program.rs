@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use crate::against_kernel;
 use crate::exhaustive;
 use crate::findings::{self, Findings};
-use crate::run;
 use crate::random::{self, Counts};
-use crate::support::replica::fault;
+use crate::run;
 use crate::schedule::{Placements, Tally};
+use crate::support::replica::fault;
 
 /// Of a trace, in the report of a failure.
 const LINES: usize = 60;
@@ -70,10 +70,16 @@ fn random(seconds: u64, first: u64) -> bool {
             let twice = seed < first + TWICE;
             let (played, counted, settings) = random::play(seed, twice);
             counts.lock().expect("no panic").add(&counted);
-            let differs = twice && random::digest(&random::play(seed, true).0) != random::digest(&played);
+            let differs =
+                twice && random::digest(&random::play(seed, true).0) != random::digest(&played);
             let differs = differs.then(|| fault("not-the-same-again", seed));
             for fault in played.fault.iter().chain(&played.soft).chain(&differs) {
-                findings.add_seed(seed, &settings.tags(counted.failed), counted.operations, fault);
+                findings.add_seed(
+                    seed,
+                    &settings.tags(counted.failed),
+                    counted.operations,
+                    fault,
+                );
             }
             let mut tally = tally.lock().expect("no panic");
             tally.runs += 1;
@@ -86,7 +92,10 @@ fn random(seconds: u64, first: u64) -> bool {
         scope.spawn(work);
     });
     let kinds = findings.print(LINES);
-    let (tally, counts) = (tally.into_inner().expect("no panic"), counts.into_inner().expect("no panic"));
+    let (tally, counts) = (
+        tally.into_inner().expect("no panic"),
+        counts.into_inner().expect("no panic"),
+    );
     let rate = counts.operations as f64 / start.elapsed().as_secs_f64();
     println!(
         "seeds {first} to {}: {} operations ({rate:.0} operations/s), {} system calls, {} faults injected, {} overflows, {} errors told, {} repairs without an overflow, most calls in one call {}",
@@ -99,7 +108,11 @@ fn random(seconds: u64, first: u64) -> bool {
         counts.repairs,
         tally.most,
     );
-    println!("{} passed, {} failed", tally.runs - tally.failed, tally.failed);
+    println!(
+        "{} passed, {} failed",
+        tally.runs - tally.failed,
+        tally.failed
+    );
     kinds > 0
 }
 
@@ -110,12 +123,20 @@ fn replay(seed: u64) -> bool {
         println!("{line}");
     }
     let again = random::play(seed, true).0;
-    println!("digest {:016x}, played again {:016x}", random::digest(&played), random::digest(&again));
+    println!(
+        "digest {:016x}, played again {:016x}",
+        random::digest(&played),
+        random::digest(&again)
+    );
     let faults: Vec<_> = played.fault.iter().chain(&played.soft).collect();
     for fault in &faults {
         println!("FAILED {}", fault.text);
     }
-    println!("{} passed, {} failed", usize::from(faults.is_empty()), usize::from(!faults.is_empty()));
+    println!(
+        "{} passed, {} failed",
+        usize::from(faults.is_empty()),
+        usize::from(!faults.is_empty())
+    );
     !faults.is_empty()
 }
 

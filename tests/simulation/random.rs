@@ -14,7 +14,9 @@ use crate::dice::{Dice, Settings};
 use crate::disk::{Disk, Kind, Path};
 use crate::judge::Judge;
 use crate::plain::Plain;
-use crate::run::{self, Played, Shared, add_tree, drain, finish, guarded, listen, nothing_left, take};
+use crate::run::{
+    self, Played, Shared, add_tree, drain, finish, guarded, listen, nothing_left, take,
+};
 use crate::stage::Stage;
 use crate::support::replica::{Expect, Verdict, WHOLE, fault};
 use crate::support::rng::{Rng, mix};
@@ -59,7 +61,10 @@ pub fn play(seed: u64, trace: bool) -> (Played, Counts, Settings) {
         kernel.set_proc(settings.proc);
         kernel.set_fine_walks(settings.fine_walks);
     });
-    let dice = Rc::new(RefCell::new(Dice::new(Rng::new(mix(&[seed, 1])), settings.clone())));
+    let dice = Rc::new(RefCell::new(Dice::new(
+        Rng::new(mix(&[seed, 1])),
+        settings.clone(),
+    )));
     let mut stage = Stage::new(Vec::new(), Vec::new());
     stage.trace = trace.then(Vec::new);
     stage.limit = 100_000;
@@ -122,7 +127,12 @@ impl Run {
     /// The tree of the root: added, or added again where the root has gone elsewhere.
     fn root_tree(&mut self) -> Verdict {
         let stage = self.stage.clone();
-        let active: Vec<(u64, u32, Path)> = stage.borrow().active().filter(|judge| judge.main).map(|judge| (judge.watch, judge.root, judge.given.clone())).collect();
+        let active: Vec<(u64, u32, Path)> = stage
+            .borrow()
+            .active()
+            .filter(|judge| judge.main)
+            .map(|judge| (judge.watch, judge.root, judge.given.clone()))
+            .collect();
         let disk = stage.borrow().disk.clone();
         for (watch, root, given) in &active {
             if disk.nodes.get(given).is_some_and(|node| node.id == *root) && !self.rng.one_in(6) {
@@ -143,7 +153,10 @@ impl Run {
     fn remove(&mut self, watch: u64) -> Verdict {
         let ended = {
             let stage = self.stage.borrow();
-            stage.judges.iter().any(|judge| judge.watch == watch && judge.replica.ended)
+            stage
+                .judges
+                .iter()
+                .any(|judge| judge.watch == watch && judge.replica.ended)
         };
         if !ended {
             let removed = self.instance.rm_watch(WatchId::from_raw(watch));
@@ -160,7 +173,11 @@ impl Run {
 
     fn add(&mut self, path: &[u8], main: bool) -> Verdict {
         let settings = self.settings.clone();
-        let mask = if main { settings.mask } else { *self.rng.pick(&[WHOLE, IN_ALL_EVENTS, settings.mask]) };
+        let mask = if main {
+            settings.mask
+        } else {
+            *self.rng.pick(&[WHOLE, IN_ALL_EVENTS, settings.mask])
+        };
         let lists = settings.lists || !main;
         let expect = Expect {
             mask,
@@ -169,6 +186,7 @@ impl Run {
             swaps: settings.swaps,
             concurrent: true,
             trouble: true,
+            max_depth: settings.max_depth,
             alone: !settings.company,
         };
         let disk = self.stage.borrow().disk.clone();
@@ -177,7 +195,8 @@ impl Run {
             return Ok(());
         };
         let mut judge = Judge::new(path, root, disk.view(root), expect);
-        (judge.max_depth, judge.refused, judge.main) = (settings.max_depth, settings.refused.clone(), main);
+        (judge.max_depth, judge.refused, judge.main) =
+            (settings.max_depth, settings.refused.clone(), main);
         judge.excused = settings.limited || !settings.proc;
         let at = self.stage.borrow().judges.len();
         self.stage.borrow_mut().judges.push(judge);
@@ -224,7 +243,9 @@ impl Run {
             limits.descriptors = if raise { usize::MAX } else { 1 + descriptors };
             kernel.set_limits(limits);
         });
-        self.stage.borrow_mut().note(|| format!("limits: raise {raise}, watches {watches}, descriptors {descriptors}"));
+        self.stage.borrow_mut().note(|| {
+            format!("limits: raise {raise}, watches {watches}, descriptors {descriptors}")
+        });
     }
 
     fn rest(&mut self) -> Verdict {
@@ -259,9 +280,22 @@ impl Run {
         if !self.settings.company {
             return Ok(());
         }
-        let second: Vec<u64> = self.stage.borrow().active().filter(|judge| !judge.main).map(|judge| judge.watch).collect();
+        let second: Vec<u64> = self
+            .stage
+            .borrow()
+            .active()
+            .filter(|judge| !judge.main)
+            .map(|judge| judge.watch)
+            .collect();
         let disk = self.stage.borrow().disk.clone();
-        let directories: Vec<Path> = disk.nodes.iter().filter(|(path, node)| node.kind == Kind::Directory && node.mode & 5 == 5 && !path.starts_with(b"/o")).map(|(path, _)| path.clone()).collect();
+        let directories: Vec<Path> = disk
+            .nodes
+            .iter()
+            .filter(|(path, node)| {
+                node.kind == Kind::Directory && node.mode & 5 == 5 && !path.starts_with(b"/o")
+            })
+            .map(|(path, _)| path.clone())
+            .collect();
         if let Some(&watch) = second.first() {
             if self.rng.one_in(2) {
                 self.remove(watch)?;
@@ -270,12 +304,22 @@ impl Run {
             let path = self.rng.pick(&directories).clone();
             self.add(&path, false)?;
         }
-        let plains: Vec<u64> = self.stage.borrow().plains.iter().map(|plain| plain.watch).collect();
+        let plains: Vec<u64> = self
+            .stage
+            .borrow()
+            .plains
+            .iter()
+            .map(|plain| plain.watch)
+            .collect();
         for watch in plains {
             if self.rng.one_in(2) {
                 let removed = self.instance.rm_watch(WatchId::from_raw(watch));
                 let mut stage = self.stage.borrow_mut();
-                if let Some(plain) = stage.plains.iter_mut().find(|plain| plain.watch == watch && removed.is_ok()) {
+                if let Some(plain) = stage
+                    .plains
+                    .iter_mut()
+                    .find(|plain| plain.watch == watch && removed.is_ok())
+                {
                     plain.removed = true;
                 }
             }
@@ -289,28 +333,50 @@ impl Run {
 
     fn plain(&mut self, disk: &Disk, path: &[u8]) {
         let id = disk.nodes[path].id;
-        if self.stage.borrow().plains.iter().any(|plain| plain.id == id && !plain.removed) {
+        if self
+            .stage
+            .borrow()
+            .plains
+            .iter()
+            .any(|plain| plain.id == id && !plain.removed)
+        {
             return;
         }
         let mask = *self.rng.pick(&[IN_ALL_EVENTS, WHOLE]);
         let name = CString::new(path).expect("no NUL");
-        let added = self.instance.add_watch(&name, Mask::from_bits_retain(mask | IN_ONLYDIR));
+        let added = self
+            .instance
+            .add_watch(&name, Mask::from_bits_retain(mask | IN_ONLYDIR));
         if let Ok(watch) = added {
             // What pends may have changed the directory by now.
             let now = self.stage.borrow().disk.clone();
             let names: BTreeSet<Vec<u8>> = now.names_in(id);
             let mut stage = self.stage.borrow_mut();
             stage.note(|| format!("add_watch {}", path.escape_ascii()));
-            stage.plains.push(Plain::new(watch.as_raw(), path, id, mask, names));
+            stage
+                .plains
+                .push(Plain::new(watch.as_raw(), path, id, mask, names));
         }
     }
 
     fn leave(&mut self) -> Verdict {
-        let watches: Vec<u64> = self.stage.borrow().active().map(|judge| judge.watch).collect();
+        let watches: Vec<u64> = self
+            .stage
+            .borrow()
+            .active()
+            .map(|judge| judge.watch)
+            .collect();
         for watch in watches {
             self.remove(watch)?;
         }
-        let plains: Vec<u64> = self.stage.borrow().plains.iter().filter(|plain| !plain.removed).map(|plain| plain.watch).collect();
+        let plains: Vec<u64> = self
+            .stage
+            .borrow()
+            .plains
+            .iter()
+            .filter(|plain| !plain.removed)
+            .map(|plain| plain.watch)
+            .collect();
         for watch in plains {
             drop(self.instance.rm_watch(WatchId::from_raw(watch)));
         }

@@ -78,7 +78,9 @@ impl Script {
             }
         }
         let views = disks.iter().map(|disk| disk.view(root)).collect();
-        let swaps = operations.iter().any(|operation| matches!(operation, Operation::Exchange(..)));
+        let swaps = operations
+            .iter()
+            .any(|operation| matches!(operation, Operation::Exchange(..)));
         Script {
             config,
             start,
@@ -98,6 +100,7 @@ impl Script {
             swaps: self.swaps,
             concurrent: false,
             trouble: true,
+            max_depth: 0,
             alone: true,
         }
     }
@@ -125,8 +128,16 @@ impl Script {
         let mut instance = Instance::new(0).map_err(|error| fault("new", error))?;
         let config = &self.config;
         stage.borrow_mut().open = true;
-        let flags = if config.lists { RecursiveFlags::LIST_EXISTING } else { RecursiveFlags::empty() };
-        let options = RecursiveOptions { flags, max_depth: 0, filter: None };
+        let flags = if config.lists {
+            RecursiveFlags::LIST_EXISTING
+        } else {
+            RecursiveFlags::empty()
+        };
+        let options = RecursiveOptions {
+            flags,
+            max_depth: 0,
+            filter: None,
+        };
         let Some(id) = add_tree(&mut instance, stage, 0, config.mask, options)? else {
             return Ok(());
         };
@@ -179,7 +190,9 @@ pub fn guarded(play: impl FnOnce() -> Verdict) -> Option<Fault> {
 /// The stage hears of each call from now on.
 pub fn listen(stage: &Shared) {
     let heard = stage.clone();
-    set_schedule(Some(Box::new(move |call| heard.borrow_mut().before_call(call))));
+    set_schedule(Some(Box::new(move |call| {
+        heard.borrow_mut().before_call(call)
+    })));
 }
 
 pub fn finish(stage: &Shared, fault: Option<Fault>) -> Played {
@@ -197,7 +210,11 @@ pub fn finish(stage: &Shared, fault: Option<Fault>) -> Played {
         steps: std::mem::take(&mut stage.steps),
         most: stage.most,
         trace: stage.trace.take().unwrap_or_default(),
-        digest: if traced { with_kernel(|kernel| kernel.digest()) } else { 0 },
+        digest: if traced {
+            with_kernel(|kernel| kernel.digest())
+        } else {
+            0
+        },
     }
 }
 
@@ -205,27 +222,55 @@ fn panicked(panic: &Box<dyn std::any::Any + Send>) -> Fault {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or(panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("?");
-    fault(if text.starts_with("SPINS") { "spins" } else { "panic" }, text)
+    fault(
+        if text.starts_with("SPINS") {
+            "spins"
+        } else {
+            "panic"
+        },
+        text,
+    )
 }
 
 /// Adds the tree of a judge. None: it was rightly refused.
-pub fn add_tree(instance: &mut Instance, stage: &Shared, judge: usize, mask: u32, options: RecursiveOptions) -> Verdict<Option<WatchId>> {
+pub fn add_tree(
+    instance: &mut Instance,
+    stage: &Shared,
+    judge: usize,
+    mask: u32,
+    options: RecursiveOptions,
+) -> Verdict<Option<WatchId>> {
     let path = CString::new(stage.borrow().judges[judge].given.clone()).expect("no NUL");
     let background = options.flags.contains(RecursiveFlags::BACKGROUND);
     stage.borrow_mut().note(|| "add_recursive".into());
     let before = stage.borrow().stepped;
-    let added = counted(stage, None, || instance.add_recursive(&path, Mask::from_bits_retain(mask | (mask & IN_EXCL_UNLINK)), options))?;
+    let added = counted(stage, None, || {
+        instance.add_recursive(
+            &path,
+            Mask::from_bits_retain(mask | (mask & IN_EXCL_UNLINK)),
+            options,
+        )
+    })?;
     let mut borrowed = stage.borrow_mut();
     // A look at the disk now may see what is told later.
     let changed = borrowed.is_under_way() || borrowed.stepped > before;
     borrowed.catch_up();
-    borrowed.note(|| format!("add_recursive: {:?}", added.as_ref().map_err(|error| error.errno).map(|_| ())));
+    borrowed.note(|| {
+        format!(
+            "add_recursive: {:?}",
+            added.as_ref().map_err(|error| error.errno).map(|_| ())
+        )
+    });
     let id = match added {
         Ok(id) => id,
         Err(error) => {
             let allowed = borrowed.judges[judge].may_be_refused();
             drop(borrowed);
-            return if allowed { Ok(None) } else { Err(fault("add-recursive", error)) };
+            return if allowed {
+                Ok(None)
+            } else {
+                Err(fault("add-recursive", error))
+            };
         }
     };
     borrowed.find_root(judge);
@@ -249,7 +294,10 @@ fn counted<R>(stage: &Shared, limit: Option<Duration>, call: impl FnOnce() -> R)
     let slack = with_kernel(|kernel| kernel.limits().call_cost) * 16;
     // Some steps are bounded in calls, not in time: that is as good where a call is quick.
     if limit.is_some_and(|limit| took > limit + slack) && stage.within > BOUNDED {
-        return Err(fault("works-too-long", format!("{took:?}, {} system calls", stage.within)));
+        return Err(fault(
+            "works-too-long",
+            format!("{took:?}, {} system calls", stage.within),
+        ));
     }
     Ok(result)
 }
@@ -281,11 +329,17 @@ pub fn drain(instance: &mut Instance, stage: &Shared, batch: usize) -> Verdict {
         let took = take(instance, stage, batch)?;
         all += took;
         if all > ENDLESS {
-            return Err(fault("never-rests", format!("{ENDLESS} events while nobody does anything")));
+            return Err(fault(
+                "never-rests",
+                format!("{ENDLESS} events while nobody does anything"),
+            ));
         }
         idle = if took > 0 { 0 } else { idle + 1 };
         if idle > PATIENCE {
-            return Err(fault("never-rests", format!("{PATIENCE} calls took nothing")));
+            return Err(fault(
+                "never-rests",
+                format!("{PATIENCE} calls took nothing"),
+            ));
         }
     }
     Ok(())
@@ -302,7 +356,9 @@ pub fn take(instance: &mut Instance, stage: &Shared, batch: usize) -> Verdict<us
         })
     })?;
     verdict?;
-    if matches!(&took, Err(error) if error.errno == libc::ENOMEM) && stage.borrow().judges.iter().any(|judge| judge.excused) {
+    if matches!(&took, Err(error) if error.errno == libc::ENOMEM)
+        && stage.borrow().judges.iter().any(|judge| judge.excused)
+    {
         // Nothing is lost, and it may be tried again.
         return Ok(0);
     }
@@ -314,9 +370,15 @@ fn hear(stage: &Shared, event: &Told) -> Verdict {
     stage.catch_up();
     if stage.trace.is_some() {
         // IDs are never used twice: their place tells more, and is the same when it is played again.
-        let place = stage.judges.iter().position(|judge| event.watch != 0 && judge.watch == event.watch);
+        let place = stage
+            .judges
+            .iter()
+            .position(|judge| event.watch != 0 && judge.watch == event.watch);
         let watch = place.map_or(0, |at| at as u64 + 1);
-        let event = Told { watch, ..event.clone() };
+        let event = Told {
+            watch,
+            ..event.clone()
+        };
         stage.note(|| format!("=> {event}"));
     }
     if event.has(IN_Q_OVERFLOW) {
@@ -329,10 +391,18 @@ fn hear(stage: &Shared, event: &Told) -> Verdict {
         return Ok(());
     }
     // The call that adds the first tree has not returned while it tells nothing.
-    if let Some(plain) = stage.plains.iter_mut().find(|plain| event.watch != 0 && plain.watch == event.watch) {
+    if let Some(plain) = stage
+        .plains
+        .iter_mut()
+        .find(|plain| event.watch != 0 && plain.watch == event.watch)
+    {
         return plain.take(event);
     }
-    match stage.judges.iter_mut().find(|judge| event.watch != 0 && judge.watch == event.watch) {
+    match stage
+        .judges
+        .iter_mut()
+        .find(|judge| event.watch != 0 && judge.watch == event.watch)
+    {
         Some(judge) => judge.take(event),
         None => Err(fault("an-event-of-no-watch", event)),
     }
@@ -343,14 +413,21 @@ pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
     let mut stage = stage.borrow_mut();
     stage.catch_up();
     let mut real = Vec::new();
-    for judge in stage.judges.iter_mut().filter(|judge| judge.watch != 0 && !judge.removed) {
+    for judge in stage
+        .judges
+        .iter_mut()
+        .filter(|judge| judge.watch != 0 && !judge.removed)
+    {
         let directories = match judge.replica.ended {
             true => Vec::new(),
             false => instance
                 .directories(WatchId::from_raw(judge.watch))
                 .map_err(|error| fault("directories", error))?,
         };
-        let directories: Vec<Vec<u8>> = directories.into_iter().map(|path| path.into_bytes()).collect();
+        let directories: Vec<Vec<u8>> = directories
+            .into_iter()
+            .map(|path| path.into_bytes())
+            .collect();
         judge.at_rest(&directories)?;
         real.extend(judge.real(&directories));
     }
@@ -361,12 +438,28 @@ pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
     }
     real.sort();
     real.dedup();
-    let mut held: Vec<Vec<u8>> = with_kernel(|kernel| kernel.watches()).into_iter().map(|watch| watch.2).collect();
+    let mut held: Vec<Vec<u8>> = with_kernel(|kernel| kernel.watches())
+        .into_iter()
+        .map(|watch| watch.2)
+        .collect();
+    held.retain(|path| real.contains(path) || !stage.active().any(|judge| judge.may_hold(path)));
     held.sort();
     if real != held {
-        let show = |paths: &[Vec<u8>]| paths.iter().map(|path| path.escape_ascii().to_string()).collect::<Vec<_>>();
-        let kind = if held.len() > real.len() { "a-watch-of-nobody" } else { "no-watch-in-the-kernel" };
-        return Err(fault(kind, format!("watched {:?}, kernel {:?}", show(&real), show(&held))));
+        let show = |paths: &[Vec<u8>]| {
+            paths
+                .iter()
+                .map(|path| path.escape_ascii().to_string())
+                .collect::<Vec<_>>()
+        };
+        let kind = if held.len() > real.len() {
+            "a-watch-of-nobody"
+        } else {
+            "no-watch-in-the-kernel"
+        };
+        return Err(fault(
+            kind,
+            format!("watched {:?}, kernel {:?}", show(&real), show(&held)),
+        ));
     }
     let open = with_kernel(|kernel| kernel.open_descriptors());
     if open > OPEN {
@@ -378,12 +471,19 @@ pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
 /// After the last watch was removed.
 pub fn nothing_left(stage: &Shared) -> Verdict {
     let stage = stage.borrow();
-    if stage.judges.iter().any(|judge| judge.watch != 0 && !judge.replica.ended) {
+    if stage
+        .judges
+        .iter()
+        .any(|judge| judge.watch != 0 && !judge.replica.ended)
+    {
         return Err(fault("no-ignored", "after rm_watch"));
     }
     let (watches, open) = with_kernel(|kernel| (kernel.watches(), kernel.open_descriptors()));
     if !watches.is_empty() || open > OPEN {
-        return Err(fault("left-behind", format!("{watches:?}, {open} descriptors")));
+        return Err(fault(
+            "left-behind",
+            format!("{watches:?}, {open} descriptors"),
+        ));
     }
     Ok(())
 }
@@ -394,7 +494,10 @@ pub fn compare_disks(disk: &Disk) -> Verdict {
     let model: Vec<&Vec<u8>> = disk.nodes.keys().collect();
     let simulated: Vec<&Vec<u8>> = kernel.keys().collect();
     if model != simulated {
-        return Err(fault("model-and-kernel-differ", format!("{model:?} {simulated:?}")));
+        return Err(fault(
+            "model-and-kernel-differ",
+            format!("{model:?} {simulated:?}"),
+        ));
     }
     Ok(())
 }

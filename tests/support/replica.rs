@@ -52,6 +52,8 @@ pub struct Expect {
     pub concurrent: bool,
     /// Something may fail: an ERROR is noted, for the caller to judge, and what is below is not known.
     pub trouble: bool,
+    /// Levels of entries that are told; 0: all.
+    pub max_depth: u32,
     /// No other watch of the handle can have seen a MOVED_FROM.
     pub alone: bool,
 }
@@ -361,7 +363,17 @@ impl Replica {
             return Err(fault("came-from-where-nothing-left", event));
         }
         self.entries.insert(path.to_vec(), entry);
+        self.forget_the_deep();
         Ok(())
+    }
+
+    /// What is deeper than the limit now is not followed any more.
+    fn forget_the_deep(&mut self) {
+        if self.expect.max_depth > 0 {
+            let (above, limit) = (self.root.len(), self.expect.max_depth as usize);
+            let depth = |path: &[u8]| path[above..].iter().filter(|&&byte| byte == b'/').count();
+            self.entries.retain(|path, _| depth(path) <= limit);
+        }
     }
 
     /// Something happened to an entry that stays what and where it is.
