@@ -250,22 +250,21 @@ impl Judge {
             .to_vec();
         if event.flags == 0 && bits & WHOLE == 0 && bits != IN_IGNORED {
             let key = (bits, within.clone());
-            let told = self.told.entry(key.clone()).or_default();
+            let happened = self.happened.get(&key).copied().unwrap_or(0);
+            let told = self.told.entry(key).or_default();
+            let reading = event.is_dir() && bits & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0;
+            if *told >= happened && reading {
+                if self.soft.is_empty() {
+                    self.soft.push(fault("own-reading", event));
+                }
+                return Ok(());
+            }
             *told += 1;
-            if *told > self.happened.get(&key).copied().unwrap_or(0) {
-                let reading =
-                    event.is_dir() && bits & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0;
-                if reading {
-                    if self.soft.is_empty() {
-                        self.soft.push(fault("own-reading", event));
-                    }
-                    return Ok(());
-                }
-                if !self.expect.concurrent {
-                    return Err(fault("told-more-than-happened", event));
-                }
+            if *told > happened && !self.expect.concurrent {
+                return Err(fault("told-more-than-happened", event));
             }
         }
+        self.replica.unsure = self.excused || self.views.iter().any(|view| view.is_partly_closed());
         self.replica.take(event)?;
         self.judge_paths(event, &within)?;
         self.judge_errors()?;
@@ -313,23 +312,26 @@ impl Judge {
             self.errors += 1;
             let within = path[self.given.len()..].to_vec();
             let text = format!("ERROR {errno} of {}", path.escape_ascii());
-            let mut found = false;
-            let mut cause = self.excused;
+            let mut ids = BTreeSet::new();
+            // A place that changes all the time is given up for a while.
+            let mut cause = self.excused || (errno == libc::EAGAIN && self.expect.concurrent);
             for view in &self.views {
                 let id = match view.entries.get(&within) {
                     _ if within.is_empty() => Some(self.root),
                     Some(node) if node.kind == Kind::Directory => Some(node.id),
                     _ => None,
                 };
-                found |= id.is_some();
                 if within.is_empty() {
                     (self.unreachable, self.lost) = (true, true);
                 } else {
                     self.blind.extend(id);
                 }
                 cause |= view.path.as_ref() != Some(&self.given) || view.is_closed(&within);
+                ids.extend(id);
             }
-            if !found {
+            // It may have moved on since.
+            cause |= ids.iter().any(|&id| self.was_closed(id));
+            if ids.is_empty() {
                 return Err(fault("error-of-what-was-no-directory", text));
             }
             if !cause {
@@ -337,6 +339,11 @@ impl Judge {
             }
         }
         Ok(())
+    }
+
+    fn was_closed(&self, id: u32) -> bool {
+        let closed = |view: &Rc<View>| view.paths_of(id).any(|path| view.is_closed(path));
+        self.views.iter().any(closed)
     }
 
     /// For a mask without CREATE a list names the files that are there.

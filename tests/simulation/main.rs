@@ -22,6 +22,8 @@ mod findings;
 #[cfg(simulation)]
 mod judge;
 #[cfg(simulation)]
+mod lottery;
+#[cfg(simulation)]
 mod plain;
 #[cfg(simulation)]
 mod random;

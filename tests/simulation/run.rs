@@ -14,7 +14,7 @@ use crate::disk::{Disk, View};
 use crate::judge::Judge;
 use crate::plain::Plain;
 use crate::scope::{ROOT, disk_after};
-use crate::stage::{Choice, REST, Seen, Stage, Step};
+use crate::stage::{Choice, Left, REST, Seen, Stage, Step};
 use crate::support::replica::{Expect, Fault, Told, Verdict, WHOLE, fault};
 
 /// Calls that bring nothing, one after the other, before it is said that the library never rests.
@@ -59,7 +59,7 @@ pub struct Played {
     pub soft: Option<Fault>,
     pub taken: Vec<u32>,
     pub choices: Vec<Choice>,
-    pub commutes: u64,
+    pub left: Left,
     pub seen: Vec<Seen>,
     pub steps: Vec<Step>,
     pub most: u64,
@@ -108,6 +108,8 @@ impl Script {
     /// Plays it by a plan. `blocks`: what the plan leaves open comes at one go, and the calls are noted.
     pub fn play(&self, plan: &[u32], blocks: bool, trace: bool) -> Played {
         reset(Limits::default());
+        // Kernels differ in when they tell of the end of a directory that was replaced.
+        with_kernel(|kernel| kernel.set_late_ends(self.config.start == 1));
         let mut stage = Stage::new(self.operations.clone(), plan.to_vec());
         stage.script = Some((self.disks.clone(), self.views.clone()));
         stage.seen = blocks.then(Vec::new);
@@ -205,7 +207,7 @@ pub fn finish(stage: &Shared, fault: Option<Fault>) -> Played {
         soft,
         taken: std::mem::take(&mut stage.taken),
         choices: std::mem::take(&mut stage.choices),
-        commutes: stage.left.commutes,
+        left: stage.left,
         seen: stage.seen.take().unwrap_or_default(),
         steps: std::mem::take(&mut stage.steps),
         most: stage.most,

@@ -32,10 +32,13 @@ pub struct Step {
 /// Where one step of the world could come, too: its number, the call's number.
 pub type Choice = (u32, u32);
 
-#[derive(Default)]
+/// Placements that were left out.
+#[derive(Default, Clone, Copy)]
 pub struct Left {
     /// The call reads nothing that the step touches.
     pub commutes: u64,
+    /// The call waits for the step.
+    pub waits: u64,
 }
 
 pub struct Stage {
@@ -293,7 +296,15 @@ impl Stage {
         if self.taken.len() < self.plan.len() {
             return;
         }
-        if depends(call, step) {
+        let waits = |pending: &Pending| {
+            with_kernel(|kernel| {
+                let lock = call.locks;
+                lock.is_some_and(|inode| kernel.holds_lock(pending, inode))
+            })
+        };
+        if self.pending.as_ref().is_some_and(waits) {
+            self.left.waits += 1;
+        } else if depends(call, step) {
             self.choices.push((self.taken.len() as u32, self.call));
         } else {
             self.left.commutes += 1;

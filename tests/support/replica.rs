@@ -93,6 +93,8 @@ pub struct Replica {
     /// The root was watched at the last rest.
     settled: bool,
     blind_root: bool,
+    /// Some look-up may fail, so that it can't be found out where something has gone.
+    pub unsure: bool,
     begun: u64,
     pub listings: u64,
     /// Listings that no overflow called for.
@@ -114,6 +116,7 @@ impl Replica {
             moving: HashMap::new(),
             settled: false,
             blind_root: false,
+            unsure: false,
             begun: 0,
             listings: 0,
             repairs: 0,
@@ -343,7 +346,11 @@ impl Replica {
             }
         }
         let mut entry = Entry::new(event.is_dir(), true);
-        if let Some((from, branch)) = self.moving.remove(&event.cookie) {
+        // Where it can't be found out where something went, its cookie is forgotten: it comes as from outside.
+        let unsure = self.unsure || self.blind_root || self.expect.concurrent;
+        let forgotten = event.moved_from.is_none() && unsure;
+        let came = self.moving.remove(&event.cookie);
+        if let Some((from, branch)) = came.filter(|_| !forgotten) {
             if event.moved_from.as_ref() != Some(&from) {
                 let text = format!("{event}, after MOVED_FROM {}", from.escape_ascii());
                 return Err(fault("came-from-elsewhere", text));
