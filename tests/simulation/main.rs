@@ -12,6 +12,8 @@
 #[cfg(simulation)]
 mod against_kernel;
 #[cfg(simulation)]
+mod dependence;
+#[cfg(simulation)]
 mod dice;
 #[cfg(simulation)]
 mod disk;
@@ -24,9 +26,13 @@ mod judge;
 #[cfg(simulation)]
 mod lottery;
 #[cfg(simulation)]
+mod nested;
+#[cfg(simulation)]
 mod plain;
 #[cfg(simulation)]
 mod random;
+#[cfg(simulation)]
+mod rest;
 #[cfg(simulation)]
 mod run;
 #[cfg(simulation)]

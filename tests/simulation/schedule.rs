@@ -1,7 +1,8 @@
 //! Placements: every way to place the world's steps among the library's calls, found by playing.
 
+use crate::dependence::Step;
 use crate::run::{Played, Script};
-use crate::stage::{REST, Step};
+use crate::stage::REST;
 
 /// How far the placements of one script have been played.
 #[derive(Default, Clone, Copy)]
