@@ -3,7 +3,7 @@
 use super::Engine;
 use crate::error::{Error, Result};
 use crate::mask::Mask;
-use crate::scan::watch_open;
+use crate::scan::{base_name, watch_open};
 use crate::stream::Position;
 use crate::sys::Sys;
 use crate::sys::directory::{Access, Directory};
@@ -203,9 +203,23 @@ impl Engine {
         let failed = |errno| Error::of_call(errno, "open(2) of the directory", Some(path));
         let follow = !mask.contains(Mask::DONT_FOLLOW);
         let absolute = absolute(path);
+        self.watches.asks_for(mask);
+        let (scans, mut work) = self.scans();
+        let name = base_name(&absolute).to_vec();
+        scans
+            .begin_reading((None, &name), &mut work)
+            .map_err(failed)?;
         // Opened as the scan will open it, so that a root that can't be listed is refused.
-        let root = Directory::open(None, path.to_bytes(), Access::List, follow).map_err(failed)?;
-        let identity = root.identity().map_err(failed)?;
+        let opened = Directory::open(None, path.to_bytes(), Access::List, follow);
+        let opened = opened.and_then(|root| Ok((root.identity()?, root)));
+        let (identity, root) = match opened {
+            Ok(opened) => opened,
+            Err(errno) => {
+                let (scans, mut work) = self.scans();
+                scans.end_readings(&mut work).map_err(failed)?;
+                return Err(failed(errno));
+            }
+        };
         self.drain().map_err(failed)?;
         let new = NewTree {
             path: path.to_bytes().to_vec(),
@@ -217,7 +231,10 @@ impl Engine {
         };
         let (forest, mut fx) = self.trees();
         let index = forest.add_tree(new, &mut fx);
-        if let Err(errno) = self.watch_root(index, &root) {
+        let watched = self.watch_root(index, &root);
+        drop(root);
+        let (scans, mut work) = self.scans();
+        if let Err(errno) = watched.and_then(|()| scans.end_readings(&mut work)) {
             self.discard_tree(index);
             return Err(failed(errno));
         }
@@ -232,6 +249,7 @@ impl Engine {
         let (place, mask) = (tree.root(), tree.kernel_mask(true));
         let (_, mut work) = self.scans();
         let wd = watch_open(root, place, mask, &mut work)?;
+        self.scans.is_reading(wd);
         let (forest, mut fx) = self.trees();
         forest.assign_wd(place, wd, &mut fx);
         Ok(())

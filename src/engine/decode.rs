@@ -20,10 +20,12 @@ impl Engine {
             let Some((event, size)) = self.stream.peek() else {
                 return;
             };
-            let doubts = self.forest.has_doubts();
+            let long_way = self.forest.has_doubts() || self.scans.may_be_reading(&event);
             let version = self.forest.version();
-            if doubts || !self.watches.tell_shortly(&event, version, &mut self.out) {
-                let position = self.stream.head();
+            let position = self.stream.head();
+            if (long_way || !self.watches.tell_shortly(&event, version, &mut self.out))
+                && !self.scans.is_own_reading(&event, position)
+            {
                 let mut decoder = Decoder {
                     watches: &mut self.watches,
                     forest: &mut self.forest,

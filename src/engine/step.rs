@@ -119,7 +119,10 @@ impl Engine {
         }
         let (scans, mut work) = self.scans();
         match step {
-            Step::List => scans.list_on(pace, &mut work)?,
+            Step::List => {
+                scans.list_on(pace, &mut work)?;
+                scans.end_readings(&mut work)?;
+            }
             Step::Backfill => {
                 scans.backfill_some(pace.enough(), &mut work);
                 let more = scans.next_backfill().is_some();
@@ -143,6 +146,7 @@ impl Engine {
                 if let Some(question) = scans.start_next(pace, &mut work)? {
                     return Ok(Flow::Ask(question));
                 }
+                scans.end_readings(&mut work)?;
             }
             Step::Release => {
                 let (forest, mut fx) = work.trees();

@@ -171,6 +171,9 @@ impl Scans {
     }
 
     fn finish_listings(&mut self, work: &mut Work<'_>) -> Sys<()> {
+        if work.watches.hears_reading() {
+            self.close_listed();
+        }
         let told = self.wait_for_parent().is_ok();
         work.stream.drain()?;
         let mut results: Vec<Option<Before>> = Vec::new();

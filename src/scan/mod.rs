@@ -15,6 +15,7 @@ mod list;
 mod pace;
 mod pending;
 mod reach;
+mod reading;
 mod settle;
 mod start;
 
@@ -25,10 +26,12 @@ use crate::watches::{PlaceId, Watches};
 use backfill::Backfill;
 use list::Listing;
 use reach::Reach;
+use reading::Readings;
 use std::collections::VecDeque;
 
 pub(crate) use pace::Pace;
 pub(crate) use reach::watch_open;
+pub(crate) use reading::base_name;
 
 /// What a scan works with.
 pub(crate) struct Work<'a> {
@@ -58,6 +61,7 @@ pub(crate) struct Scans {
     /// By their positions.
     backfills: VecDeque<Backfill>,
     reach: Reach,
+    readings: Readings,
 }
 
 impl Scans {

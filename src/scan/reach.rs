@@ -137,13 +137,14 @@ impl Scans {
         id: PlaceId,
         work: &mut Work<'_>,
     ) -> Sys<(Directory, i32)> {
-        self.open_parent(id, work)?;
         self.with_spare_descriptors(work, |scans, work| {
             scans.open_parent(id, work)?;
+            let (parent, name) = work.entry_of(id);
+            scans.begin_reading((parent, &name), work)?;
             let anchor = scans.reach.anchor.as_ref().ok_or(libc::ENOENT)?;
             let tree = work.forest.tree_of(id);
             let is_root = tree.root() == id;
-            let name = CString::new(work.forest.place(id).name()).map_err(|_| libc::EINVAL)?;
+            let name = CString::new(name).map_err(|_| libc::EINVAL)?;
             let directory = match anchor.open.last() {
                 _ if is_root => Directory::open(Some(&anchor.root), b"", Access::List, false)?,
                 Some((_, parent)) => parent.open_child(&name)?,
@@ -154,6 +155,7 @@ impl Scans {
             }
             let mask = tree.kernel_mask(is_root);
             let wd = watch_open(&directory, id, mask, work)?;
+            scans.is_reading(wd);
             Ok((directory, wd))
         })
     }
@@ -173,6 +175,9 @@ impl Scans {
     pub(super) fn keep_open(&mut self, id: PlaceId, directory: Directory, work: &Work<'_>) {
         /// More are opened from the root.
         const OPEN: usize = 64;
+        if work.watches.hears_reading() {
+            return;
+        }
         let tree = work.forest.place(id).tree();
         let anchor = self.reach.anchor.as_mut();
         if let Some(anchor) = anchor.filter(|it| it.tree == tree && it.open.len() < OPEN) {

@@ -34,6 +34,8 @@ pub(crate) struct Watches {
     /// Descriptors that nobody holds any more: the kernel's watches are to be removed.
     unheld: Vec<i32>,
     shortcuts: Shortcuts,
+    /// Whether a watch asks, or has asked, for what reading a directory makes the kernel tell.
+    hears_reading: bool,
     /// Goes up when another hears of a descriptor than before, or other bits, or another path.
     version: u64,
 }
@@ -71,6 +73,15 @@ impl Watches {
     /// What was remembered of who hears what under which path is void.
     pub(crate) fn changed(&mut self) {
         self.version += 1;
+    }
+
+    pub(crate) fn hears_reading(&self) -> bool {
+        self.hears_reading
+    }
+
+    /// A watch asks for these bits.
+    pub(crate) fn asks_for(&mut self, mask: Mask) {
+        self.hears_reading |= mask.intersects(Mask::OPEN | Mask::ACCESS | Mask::CLOSE_NOWRITE);
     }
 
     // Who hears of a descriptor.

@@ -79,6 +79,7 @@ impl Watches {
             first_place: addition.first_place,
         });
         self.owners.set(addition.wd, Owner::Plain(index));
+        self.asks_for(mask);
         self.changed();
         self.ids.insert(id.as_raw(), Target::Plain(index));
         id
@@ -100,6 +101,7 @@ impl Watches {
         plain.since = since;
         plain.mask = plain.mask.changed_by(mask);
         let id = plain.id;
+        self.asks_for(mask);
         self.changed();
         id
     }

@@ -1,0 +1,143 @@
+//! The library's own reading of directories, which the handle that reads is not to tell.
+//!
+//! A watch for OPEN, ACCESS or CLOSE_NOWRITE hears of any process that reads a directory, of this one too. What it hears of
+//! a directory between the moment before it is opened and the moment after it is closed is left out, whoever caused it.
+
+use super::{Scans, Work};
+use crate::mask::Mask;
+use crate::stream::{Position, RawEvent};
+use crate::sys::Sys;
+use crate::watches::NO_PLACE;
+
+/// What reading a directory makes the kernel tell.
+const READING: Mask = Mask::OPEN.union(Mask::ACCESS).union(Mask::CLOSE_NOWRITE);
+
+/// One directory that was read.
+struct Reading {
+    /// 0: it was not watched.
+    wd: i32,
+    /// None: of the directory above the root nothing is known.
+    parent: Option<i32>,
+    name: Vec<u8>,
+    from: Position,
+    to: Position,
+}
+
+impl Reading {
+    fn tells(&self, event: &RawEvent<'_>, position: Position) -> bool {
+        let is_its_own = match event.name {
+            b"" => event.wd == self.wd,
+            name => name == self.name && self.parent.is_none_or(|parent| parent == event.wd),
+        };
+        is_its_own && self.from <= position && position < self.to
+    }
+}
+
+impl Reading {
+    /// The same reading under the names that the directory got meanwhile.
+    fn under_other_names(&self, work: &Work<'_>) -> Vec<Reading> {
+        let mut others = Vec::new();
+        let (mut parent, mut name) = (self.parent, self.name.as_slice());
+        let mut leaves = None;
+        for (_, event) in work.stream.pending() {
+            if event.mask & Mask::MOVED_FROM.bits() != 0 {
+                if parent.is_none_or(|it| it == event.wd) && event.name == name {
+                    leaves = Some(event.cookie);
+                }
+            } else if event.mask & Mask::MOVED_TO.bits() != 0 && leaves == Some(event.cookie) {
+                (parent, name, leaves) = (Some(event.wd), event.name, None);
+                others.push(Reading {
+                    wd: self.wd,
+                    parent,
+                    name: name.to_vec(),
+                    from: self.from,
+                    to: self.to,
+                });
+            }
+        }
+        others
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Readings(Vec<Reading>);
+
+impl Scans {
+    /// A directory is about to be opened, in which nobody else is meant by `name`.
+    pub(crate) fn begin_reading(
+        &mut self,
+        (parent, name): (Option<i32>, &[u8]),
+        work: &mut Work<'_>,
+    ) -> Sys<()> {
+        if !work.watches.hears_reading() {
+            return Ok(());
+        }
+        // What others have read before is told.
+        work.stream.drain()?;
+        let head = work.stream.head();
+        self.readings.0.retain(|reading| reading.to > head);
+        self.readings.0.push(Reading {
+            wd: 0,
+            parent,
+            name: name.to_vec(),
+            from: work.stream.tail(),
+            to: Position::END,
+        });
+        Ok(())
+    }
+
+    /// The directory that was opened last has this descriptor.
+    pub(crate) fn is_reading(&mut self, wd: i32) {
+        if let Some(reading) = self.readings.0.last_mut() {
+            reading.wd = wd;
+        }
+    }
+
+    /// All directories are closed that were read.
+    pub(crate) fn end_readings(&mut self, work: &mut Work<'_>) -> Sys<()> {
+        let over = self.readings.0.iter().all(|it| it.to != Position::END);
+        if over || self.is_listing() {
+            return Ok(());
+        }
+        // The name under which it was closed may be another than is told yet.
+        let _ = self.wait_for_parent();
+        work.stream.drain()?;
+        let tail = work.stream.tail();
+        let mut renamed = Vec::new();
+        for reading in self.readings.0.iter_mut().filter(|it| it.to > tail) {
+            reading.to = tail;
+            renamed.extend(reading.under_other_names(work));
+        }
+        self.readings.0.extend(renamed);
+        Ok(())
+    }
+
+    /// Whether an event may be of the library's own reading.
+    #[inline]
+    pub(crate) fn may_be_reading(&self, event: &RawEvent<'_>) -> bool {
+        let is_reading = event.mask & READING.bits() != 0 && event.mask & Mask::ISDIR.bits() != 0;
+        is_reading && !self.readings.0.is_empty()
+    }
+
+    /// Whether an event is of the library's own reading.
+    pub(crate) fn is_own_reading(&self, event: &RawEvent<'_>, position: Position) -> bool {
+        self.may_be_reading(event) && self.readings.0.iter().any(|it| it.tells(event, position))
+    }
+}
+
+impl Work<'_> {
+    /// Where a place is opened from: the descriptor of its parent, and its name.
+    pub(super) fn entry_of(&self, id: crate::watches::PlaceId) -> (Option<i32>, Vec<u8>) {
+        let place = self.forest.place(id);
+        match place.parent() {
+            NO_PLACE => (None, base_name(self.forest.tree_of(id).absolute()).to_vec()),
+            parent => (Some(self.forest.place(parent).wd()), place.name().to_vec()),
+        }
+    }
+}
+
+/// The last component of a path.
+pub(crate) fn base_name(path: &[u8]) -> &[u8] {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or(path)
+}
