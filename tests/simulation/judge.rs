@@ -163,9 +163,17 @@ impl Judge {
         self.views.push(view);
     }
 
-    /// A path that was true as far as anybody could tell.
-    pub fn allow(&mut self, path: &[u8]) {
-        self.allowed.extend(self.within(path));
+    /// A path that was true as far as anybody could tell, of what is at another by now.
+    pub fn allow(&mut self, path: &[u8], now: &[u8]) {
+        let (Some(path), Some(now)) = (self.within(path), self.within(now)) else {
+            return;
+        };
+        for owed in self.owed.iter_mut() {
+            if owed.paths.contains(&now) {
+                owed.paths.insert(path.clone());
+            }
+        }
+        self.allowed.insert(path);
     }
 
     /// Where a full path is in the tree.
@@ -472,12 +480,6 @@ impl Judge {
             return Err(fault(kind, format!("{paths:?}")));
         }
         Ok(())
-    }
-
-    /// Whether a directory may be watched although it is not listed.
-    pub fn may_hold(&self, path: &[u8]) -> bool {
-        let root = self.now().path.as_deref().unwrap_or_default();
-        self.lost && (path == root || is_below(path, root))
     }
 
     /// The real paths of the directories that the library says it watches.

@@ -40,7 +40,9 @@ impl Stage {
                 .filter(|path| **path == now || is_below(path, &now));
             for path in below {
                 let old = [&before[..], &path[now.len()..]].concat();
-                self.judges.iter_mut().for_each(|judge| judge.allow(&old));
+                self.judges
+                    .iter_mut()
+                    .for_each(|judge| judge.allow(&old, path));
             }
         }
     }
@@ -57,7 +59,9 @@ impl Stage {
                 .filter(|path| is_below(path, &from))
             {
                 let new = [&to[..], &path[from.len()..]].concat();
-                self.judges.iter_mut().for_each(|judge| judge.allow(&new));
+                self.judges
+                    .iter_mut()
+                    .for_each(|judge| judge.allow(&new, &new));
             }
         }
     }

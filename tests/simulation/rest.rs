@@ -44,7 +44,10 @@ pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
         .into_iter()
         .map(|watch| watch.2)
         .collect();
-    held.retain(|path| real.contains(path) || !stage.active().any(|judge| judge.may_hold(path)));
+    if stage.active().any(|judge| judge.lost) {
+        // What a tree whose root can't be reached still watches is listed when it has been repaired.
+        held.retain(|path| real.contains(path));
+    }
     held.sort();
     if real != held {
         let show = |paths: &[Vec<u8>]| {
