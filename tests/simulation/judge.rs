@@ -51,6 +51,8 @@ pub struct Judge {
     unreachable: bool,
     /// The same until a SYNC_END: what was watched may stay so, but is not listed.
     pub lost: bool,
+    /// Untrue, unless a repair follows.
+    dubious: Option<Fault>,
     /// A call was made to fail, or a limit may be reached: an ERROR is no wonder.
     pub excused: bool,
     /// The tree is set up: from now on what happens is told.
@@ -100,6 +102,7 @@ impl Judge {
             blind: BTreeSet::new(),
             unreachable: false,
             lost: false,
+            dubious: None,
             excused: false,
             set_up: false,
             heard_whole: false,
@@ -274,7 +277,14 @@ impl Judge {
         }
         self.replica.unsure = self.excused || self.views.iter().any(|view| view.is_partly_closed());
         self.replica.take(event)?;
-        self.judge_paths(event, &within)?;
+        match self.judge_paths(event, &within) {
+            // Whether two entries have changed places or one has gone there and back can take a repair to tell.
+            Err(fault) if self.expect.swaps => self.dubious = Some(fault),
+            other => other?,
+        }
+        if event.flagged(SYNC_BEGIN) || (event.flagged(SYNC_END) && !self.expect.lists) {
+            self.dubious = None;
+        }
         self.judge_errors()?;
         if event.flagged(SYNC_BEGIN) {
             self.list_is_owed();
@@ -394,6 +404,9 @@ impl Judge {
     /// Nothing is outstanding. `directories` are those that the library says it watches.
     pub fn at_rest(&mut self, directories: &[Vec<u8>]) -> Verdict {
         self.replica.at_rest()?;
+        if let Some(fault) = self.dubious.take() {
+            return Err(fault);
+        }
         let view = self.now().clone();
         if view.path.is_none() || self.replica.ended {
             if self.replica.ended != view.path.is_none() {
