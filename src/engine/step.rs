@@ -54,6 +54,7 @@ impl Engine {
             () if is_due(self.watches.next_ending()) => Step::End,
             () if !self.stream.is_decoded() => Step::Decode,
             () if self.forest.has_sweeps() => Step::Sweep,
+            () if self.has_scanned && self.forest.has_doomed() => Step::Release,
             () if self.forest.has_scans() => Step::Scan,
             () if self.forest.has_doomed() => Step::Release,
             () if !self.out.is_empty() && !self.forest.has_limbo() => Step::Deliver,
@@ -117,6 +118,7 @@ impl Engine {
         if long && pace.is_over() {
             return Ok(Flow::Stop);
         }
+        self.has_scanned = step == Step::Scan;
         let (scans, mut work) = self.scans();
         match step {
             Step::List => {

@@ -56,6 +56,13 @@ pub struct Inotify {
     pub(super) reader: OwnerLock<Reader>,
 }
 
+/// What came of looking for events.
+pub(crate) struct Fetched {
+    pub(super) has_events: bool,
+    /// A slice was worked to its end: the caller's event loop is to go on.
+    pub(super) took_its_time: bool,
+}
+
 struct Settings {
     cache_size: usize,
     sync_timeout: SyncTimeout,
@@ -287,7 +294,7 @@ impl Inotify {
     }
 
     /// Gets events that are there now into `batch`, which is empty. Asks filters, with nothing locked.
-    pub(crate) fn fetch(&self, batch: &mut Batch) -> Result<bool> {
+    pub(crate) fn fetch(&self, batch: &mut Batch) -> Result<Fetched> {
         // One slice, however many filters are asked in it.
         let pace = Pace::one_slice();
         loop {
@@ -307,7 +314,10 @@ impl Inotify {
             // A slice is over: edge-triggered waiters are to come again.
             self.renew_edge_if_working();
         }
-        Ok(!batch.is_empty())
+        Ok(Fetched {
+            has_events: !batch.is_empty(),
+            took_its_time: pace.was_over(),
+        })
     }
 
     fn renew_edge_if_working(&self) {

@@ -171,10 +171,10 @@ impl Scans {
     }
 
     fn finish_listings(&mut self, work: &mut Work<'_>) -> Sys<()> {
-        let told = self.wait_for_parent().is_ok();
         if work.watches.hears_reading() {
             self.close_listed();
         }
+        let told = self.wait_for_parent().is_ok();
         work.stream.drain()?;
         let mut results: Vec<Option<Before>> = Vec::new();
         let pending = (!work.stream.is_decoded()).then(|| Pending::of(work.stream));

@@ -42,7 +42,7 @@ impl Reading {
         let mut leaves = None;
         for (_, event) in work.stream.pending() {
             if event.mask & Mask::MOVED_FROM.bits() != 0 {
-                if parent == Some(event.wd) && event.name == name {
+                if parent.is_none_or(|it| it == event.wd) && event.name == name {
                     leaves = Some(event.cookie);
                 }
             } else if event.mask & Mask::MOVED_TO.bits() != 0 && leaves == Some(event.cookie) {
@@ -100,6 +100,8 @@ impl Scans {
         if over || self.is_listing() {
             return Ok(());
         }
+        // The name under which it was closed may be another than is told yet.
+        let _ = self.wait_for_parent();
         work.stream.drain()?;
         let tail = work.stream.tail();
         let mut renamed = Vec::new();

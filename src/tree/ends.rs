@@ -160,8 +160,10 @@ impl Forest {
         let place = self.places.get(id);
         if place.is(flags::QUEUED) {
             let index = place.tree();
-            self.places.unset(id, flags::QUEUED | flags::VERIFY);
-            self.trees[index].pending -= 1;
+            let pending = usize::from(place.is(flags::PENDING));
+            self.places
+                .unset(id, flags::QUEUED | flags::VERIFY | flags::PENDING);
+            self.trees[index].pending -= pending;
         }
     }
 

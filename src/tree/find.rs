@@ -100,11 +100,17 @@ impl Forest {
         let index = self.places.get(from).tree();
         if !self.places.get(to).is(flags::QUEUED) {
             self.places.set(to, flags::QUEUED);
-            self.trees[index].pending += 1;
+        }
+        let scan = self.places.get(from);
+        if scan.is(flags::PENDING) {
+            match self.places.get(to).is(flags::PENDING) {
+                true => self.trees[index].pending -= 1,
+                false => self.places.set(to, flags::PENDING),
+            }
         }
         self.places.set_telling(to, telling);
-        self.places.unset(from, flags::QUEUED | flags::VERIFY);
-        self.trees[index].pending -= 1;
+        self.places
+            .unset(from, flags::QUEUED | flags::VERIFY | flags::PENDING);
     }
 
     /// A place was found, and its directory listed.
@@ -112,6 +118,7 @@ impl Forest {
         let epoch = self.tree_of(id).epoch();
         self.places.set_epoch(id, epoch);
         self.places.unset(id, flags::UNLISTED | flags::TROUBLED);
+        self.places.set_tries(id, 0);
     }
 
     /// A scan begins to list a directory, or gives it up.

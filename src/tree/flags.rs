@@ -28,6 +28,8 @@ pub(crate) const RETRY: u16 = 2048;
 pub(crate) const TROUBLED: u16 = 4096;
 /// It has an entry in the queue of directories to scan, wanted still or not.
 pub(crate) const ENTRY: u16 = 8192;
+/// The end of a repair waits for its scan.
+pub(crate) const PENDING: u16 = 16384;
 
 /// How what a scan finds is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

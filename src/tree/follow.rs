@@ -152,11 +152,20 @@ impl Forest {
 
     /// A directory appears. A directory that had its name before is gone.
     pub(super) fn new_directory(&mut self, parent: PlaceId, name: &[u8], fx: &mut Effects) {
-        if let Some(child) = self.places.child(parent, name) {
+        let before = self.places.child(parent, name);
+        if let Some(child) = before {
             self.doom(child, fx);
         }
+        self.new_directory_after(before, parent, name);
+    }
+
+    /// A directory has a name that another had `before`, which is on its way out.
+    fn new_directory_after(&mut self, before: Option<PlaceId>, parent: PlaceId, name: &[u8]) {
         if self.is_deep_enough(parent) {
             let place = self.new_place(parent, name);
+            if let Some(before) = before {
+                self.inherit(before, place);
+            }
             self.want_scan(place, Telling::AsEvents);
         }
     }
@@ -173,9 +182,10 @@ impl Forest {
 
     fn on_moved_to(&mut self, parent: PlaceId, name: &[u8], cookie: u32, fx: &mut Effects) {
         let index = self.places.get(parent).tree();
+        let before = self.places.child(parent, name);
         self.displace(parent, name, fx);
         let Some(place) = self.moved_with(index, cookie) else {
-            return self.new_directory(parent, name, fx);
+            return self.new_directory_after(before, parent, name);
         };
         self.places.set(place, flags::RECENT);
         self.recent.push(self.places.reference(place));

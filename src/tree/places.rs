@@ -17,6 +17,10 @@ pub(crate) struct PlaceRef {
     era: u16,
 }
 
+const TRIES_BITS: u32 = 5;
+/// A place with so many void scans is given up: a program renames it again and again.
+pub(crate) const MOST_TRIES: u32 = (1 << TRIES_BITS) - 1;
+
 #[derive(Debug)]
 pub(crate) struct Place {
     /// 0: not watched (yet).
@@ -25,8 +29,9 @@ pub(crate) struct Place {
     same_wd: PlaceId,
     tree: u32,
     parent: PlaceId,
-    /// When it was last seen to be where it is: the number of the tree's repair; 0: it is not where it was.
-    epoch: u32,
+    /// When it was last seen to be where it is: the number of the tree's repair; 0: it is not where it was. The lowest bits
+    /// count how often it, or what had its name before, has changed under a scan.
+    epoch_and_tries: u32,
     first_child: PlaceId,
     previous: PlaceId,
     /// The next sibling; of a free record the next free one; of the top of a subtree in limbo its number there.
@@ -69,7 +74,11 @@ impl Place {
     }
 
     pub(crate) fn epoch(&self) -> u32 {
-        self.epoch
+        self.epoch_and_tries >> TRIES_BITS
+    }
+
+    pub(crate) fn tries(&self) -> u32 {
+        self.epoch_and_tries & MOST_TRIES
     }
 
     pub(crate) fn name(&self) -> &[u8] {
@@ -159,7 +168,14 @@ impl Places {
     }
 
     pub(crate) fn set_epoch(&mut self, id: PlaceId, epoch: u32) {
-        self.get_mut(id).epoch = epoch;
+        let place = self.get_mut(id);
+        place.epoch_and_tries = epoch << TRIES_BITS | place.tries();
+    }
+
+    /// `MOST_TRIES` at most.
+    pub(crate) fn set_tries(&mut self, id: PlaceId, tries: u32) {
+        let place = self.get_mut(id);
+        place.epoch_and_tries = place.epoch() << TRIES_BITS | tries.min(MOST_TRIES);
     }
 
     /// The number of a subtree in limbo, kept at its top.
@@ -188,7 +204,7 @@ impl Places {
         self.used += 1;
         let place = self.get_mut(id);
         place.tree = tree;
-        place.epoch = epoch;
+        place.epoch_and_tries = epoch << TRIES_BITS;
         if parent != NO_PLACE {
             self.link(id, parent, name);
         }
@@ -216,7 +232,7 @@ impl Places {
             same_wd: NO_PLACE,
             tree: NO_PLACE,
             parent: NO_PLACE,
-            epoch: 0,
+            epoch_and_tries: 0,
             first_child: NO_PLACE,
             previous: NO_PLACE,
             next: NO_PLACE,
@@ -425,71 +441,4 @@ impl Places {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn path(places: &Places, id: PlaceId) -> String {
-        let mut bytes = Vec::new();
-        places.append_path(id, &mut bytes);
-        String::from_utf8(bytes).unwrap()
-    }
-
-    #[test]
-    fn a_record_is_one_cache_line() {
-        assert_eq!(size_of::<Place>(), 64);
-    }
-
-    #[test]
-    fn a_rename_changes_all_paths_below() {
-        let mut places = Places::default();
-        let root = places.add(0, 0, NO_PLACE, b"");
-        let a = places.add(0, 0, root, b"a");
-        let b = places.add(
-            0,
-            0,
-            a,
-            b"a name that is longer than the record has room for",
-        );
-        let c = places.add(0, 0, b, b"c");
-        assert_eq!(
-            path(&places, c),
-            "/a/a name that is longer than the record has room for/c"
-        );
-        places.unlink(b);
-        places.link(b, root, b"b");
-        assert_eq!(path(&places, c), "/b/c");
-        assert_eq!(places.child(root, b"b"), Some(b));
-        assert_eq!(places.children(a).count(), 0);
-        assert_eq!(places.depth(c), 2);
-        assert_eq!(places.top(c), root);
-    }
-
-    #[test]
-    fn a_place_is_found_whatever_else_has_come_and_gone() {
-        let mut places = Places::default();
-        let root = places.add(0, 0, NO_PLACE, b"");
-        let ids: Vec<_> = (0..5000)
-            .map(|n| places.add(0, 0, root, format!("{n}").as_bytes()))
-            .collect();
-        for &id in ids.iter().step_by(2) {
-            places.unlink(id);
-            places.free(id);
-        }
-        for (n, &id) in ids.iter().enumerate() {
-            let expected = (n % 2 == 1).then_some(id);
-            assert_eq!(places.child(root, format!("{n}").as_bytes()), expected);
-        }
-        assert_eq!(places.children(root).count(), 2500);
-    }
-
-    #[test]
-    fn a_reference_outlives_its_place_safely() {
-        let mut places = Places::default();
-        let root = places.add(0, 0, NO_PLACE, b"");
-        let reference = places.reference(root);
-        assert_eq!(places.resolve(reference), Some(root));
-        places.free(root);
-        assert_eq!(places.add(0, 0, NO_PLACE, b""), root);
-        assert_eq!(places.resolve(reference), None);
-    }
-}
+mod tests;

@@ -40,10 +40,7 @@ impl Forest {
         self.doubts.forget_tree(index);
         self.places.changed();
         let tree = &mut self.trees[index];
-        tree.epoch += 1;
-        tree.syncing = true;
-        tree.announce = true;
-        tree.lost = false;
+        tree.begin_epoch();
         let (root, epoch, telling) = (tree.root, tree.epoch, tree.telling());
         self.places.set_epoch(root, epoch);
         if telling == Telling::AsList {

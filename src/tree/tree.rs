@@ -61,6 +61,8 @@ pub(crate) struct Tree {
     has_filter: bool,
     /// How many of its places are queued.
     pub(super) pending: usize,
+    /// How many directories have come since the repair began, for whose scans its end waits.
+    late: u32,
     /// How many places it has, those on their way out included.
     pub(super) places: usize,
     /// Tops of subtrees that a repair has not found again; void once they are linked or doomed.
@@ -101,6 +103,7 @@ impl Tree {
             has_filter: options.filter.is_some(),
             filter: options.filter,
             pending: 0,
+            late: 0,
             places: 1,
             nameless: Vec::new(),
             since: new.since,
@@ -178,6 +181,25 @@ impl Tree {
 
     pub(crate) fn is_ending(&self) -> bool {
         self.ending
+    }
+
+    /// A repair begins.
+    pub(super) fn begin_epoch(&mut self) {
+        self.epoch += 1;
+        self.late = 0;
+        self.syncing = true;
+        self.announce = true;
+        self.lost = false;
+    }
+
+    /// Whether the end of a repair waits for one scan more. Directories that come meanwhile are waited for as long as they
+    /// are few: nobody can put the end off for ever.
+    pub(super) fn waits_for(&mut self, telling: Telling) -> bool {
+        const LATE: u32 = 256;
+        if self.syncing && telling == Telling::AsEvents {
+            self.late += 1;
+        }
+        self.late <= LATE || telling != Telling::AsEvents
     }
 
     pub(crate) fn lists(&self) -> bool {
