@@ -23,7 +23,7 @@ export TARGET_DIR := $(abspath $(TARGET))
 CHECKS := lint rust simulation c examples install build-systems loops abi cpp go zig
 
 .NOTPARALLEL:
-.PHONY: all build install uninstall stage examples run check $(CHECKS:%=check-%) header bench soak replay clean help
+.PHONY: all build install uninstall stage examples run quick check $(CHECKS:%=check-%) header bench soak replay clean help
 
 all build: $(LIB)
 
@@ -48,6 +48,10 @@ examples: stage
 # The library at work on a tree: a demonstration in a fresh folder, or DIR until Ctrl-C.
 run: examples
 	@examples-c/demo.sh $(TARGET)/examples '$(DIR)'
+
+# What a change of the core breaks most often, in the time that one is willing to wait after each edit.
+quick:
+	$(CARGO) test --locked --no-fail-fast --lib --test header --test architecture --test scenarios
 
 check:
 	@scripts/check.sh $(CHECKS)
@@ -121,6 +125,7 @@ clean:
 help:
 	@echo 'make                   build the shared and the static library into $(TARGET)/release'
 	@echo 'make run               show events of a demonstration tree; DIR=/some/dir: of that one, until Ctrl-C'
+	@echo 'make quick             in about 10 seconds: unit tests, scenarios, the header, the rules of the architecture'
 	@echo 'make check             every test there is; make check-NAME for one of: $(CHECKS)'
 	@echo '                       REQUIRE_ALL=1: a missing tool is a failure, not a skip'
 	@echo 'make install           with PREFIX ($(PREFIX)), LIBDIR (PREFIX/lib), INCLUDEDIR (PREFIX/include), DESTDIR'

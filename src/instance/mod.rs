@@ -1,6 +1,7 @@
 //! An instance: what is shared between threads, the pollable fd, and taking events.
 
 mod inotify;
+mod trees;
 mod turn;
 
 pub use inotify::{Inotify, SyncTimeout};

@@ -15,7 +15,7 @@ pub(crate) struct Reader {
     /// Batches taken to their end whose strings are still in use.
     kept: Vec<Batch>,
     spare: Vec<Batch>,
-    /// This counts those who still need the strings of all events taken so far; see [`Turn::hold`].
+    /// This counts the calls that still need the strings of all events taken so far; see [`Turn::hold`].
     holds: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What must be so of trees and places after each step.
+//! The invariants of trees and places, which hold after each step.
 
 use super::{Forest, flags};
 use crate::watches::{NO_PLACE, PlaceId, Watches};

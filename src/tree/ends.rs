@@ -1,4 +1,4 @@
-//! How a place comes to its watch descriptor and lets go of it, and how places and trees end.
+//! How a place gets its watch descriptor and lets go of it, and how places and trees end.
 
 use super::{Effects, Forest, NewTree, PlaceRef, Telling, Tree, flags};
 use crate::mask::Mask;

@@ -6,16 +6,16 @@ use crate::stream::Record;
 use crate::sys::dirent::Kind;
 use crate::watches::{NO_PLACE, PlaceId};
 
-/// What is known of a place in the same tree that has the descriptor of a directory which was found somewhere else.
+/// What is known of a place whose directory was found somewhere else in the same tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Known {
-    /// It was not found again yet since the queue overflowed.
+    /// The repair that is under way has not found the place again yet.
     Stale,
-    /// It is on its way out.
+    /// The place is on its way out.
     Doomed,
-    /// It has left its name.
+    /// The place is in limbo.
     Moved,
-    /// It was found at its place.
+    /// The directory was found at this place.
     InPlace,
 }
 

@@ -62,7 +62,7 @@ impl Forest {
         if event.mask & Forest::structural().bits() != 0 {
             self.on_doubted(id, event, fx);
             if self.is_stale(id) {
-                // That took a repair, which has begun.
+                // The doubt took a repair, which has begun.
                 return;
             }
             if event.mask & Mask::MOVED_FROM.bits() != 0 && self.is_exchange(id, event) {
@@ -108,7 +108,8 @@ impl Forest {
         }
     }
 
-    /// Of a subdirectory its parent's watch tells, with its name; of the root nobody else does.
+    /// An event without a name. Of a subdirectory the watch of its parent tells, too, with its name. Of the root no other
+    /// watch tells.
     fn on_directory_itself(
         &mut self,
         id: PlaceId,
@@ -149,7 +150,7 @@ impl Forest {
         }
     }
 
-    /// A directory appears, whatever had its name before.
+    /// A directory appears. A directory that had its name before is gone.
     pub(super) fn new_directory(&mut self, parent: PlaceId, name: &[u8], fx: &mut Effects) {
         let before = self.places.child(parent, name);
         if let Some(child) = before {
@@ -195,7 +196,7 @@ impl Forest {
         }
         self.leave_limbo(place, parent, name, fx);
         if self.is_stale(place) {
-            // It moved before it was found again: here it is.
+            // The directory moved before the repair found it again. The event says where it is.
             let (epoch, telling) = (self.trees[index].epoch, self.trees[index].telling());
             self.places.set_epoch(place, epoch);
             self.places.set(place, flags::UNLISTED);
@@ -219,7 +220,7 @@ impl Forest {
             };
             self.put_in_limbo(child, parent, why);
         } else {
-            // Nothing is known of it that could be lost.
+            // Nothing is known of that directory that could be lost.
             self.arrivals.came_over_unwatched();
             self.doom(child, fx);
         }

@@ -1,4 +1,4 @@
-//! Trees: what is known of the directories below a root, and what an event means for them.
+//! Trees: the directories below a root, as far as they are known, and the meaning of an event for them.
 //!
 //! Nothing in this folder makes a system call. It answers an event, or what a look at the disk has found, with effects:
 //! events told, and requests: directories to scan, locks to take, names to look for, kernel watches to remove.
@@ -9,6 +9,7 @@ mod doubts;
 mod ends;
 mod exchange;
 mod find;
+pub(crate) mod flags;
 mod follow;
 mod limbo;
 mod name;
@@ -33,7 +34,8 @@ use wanted::Queue;
 
 pub(crate) use doubts::Look;
 pub(crate) use find::Known;
-pub(crate) use places::{Place, PlaceRef, Telling, flags};
+pub(crate) use flags::Telling;
+pub(crate) use places::{Place, PlaceRef};
 pub use tree::{Filter, RecursiveOptions};
 pub(crate) use tree::{NewTree, Tree};
 pub(crate) use wanted::{Answer, Question, Wanted};

@@ -2,7 +2,9 @@
 //!
 //! A place knows its parent and its name, so a path is put together on the way out by walking up.
 
+use super::flags::{self, Telling};
 use super::name::Name;
+use crate::spread::SpreadHasher;
 use crate::watches::{NO_PLACE, PlaceId};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -15,63 +17,9 @@ pub(crate) struct PlaceRef {
     era: u16,
 }
 
-/// What a place is in the middle of.
-pub(crate) mod flags {
-    /// Wanted to be scanned, or being scanned.
-    pub(crate) const QUEUED: u16 = 1;
-    /// What the scan finds is told as events.
-    pub(crate) const AS_EVENTS: u16 = 2;
-    /// The filter has said yes.
-    pub(crate) const ASKED: u16 = 4;
-    /// The top of a subtree that has left its name and perhaps not the tree: half a rename was seen.
-    pub(crate) const LIMBO: u16 = 8;
-    /// The top of a subtree that is being taken away.
-    pub(crate) const DOOMED: u16 = 16;
-    /// Was renamed a moment ago.
-    pub(crate) const RECENT: u16 = 32;
-    /// The scan only looks whether this is the directory that has this name on the disk.
-    pub(crate) const VERIFY: u16 = 64;
-    /// Its filesystem is being unmounted.
-    pub(crate) const UNMOUNTED: u16 = 128;
-    /// What the scan finds is told as part of a list.
-    pub(crate) const AS_LIST: u16 = 256;
-    /// It is one of the directories that are being listed.
-    pub(crate) const LISTING: u16 = 512;
-    /// Found since the last repair began, but not listed since: the scan to come tells what there is.
-    pub(crate) const UNLISTED: u16 = 1024;
-    /// A subdirectory could not be settled: it is tried again when something happens here.
-    pub(crate) const RETRY: u16 = 2048;
-    /// An ERROR was told of it.
-    pub(crate) const TROUBLED: u16 = 4096;
-    /// It has an entry in the queue of directories to scan, wanted still or not.
-    pub(crate) const ENTRY: u16 = 8192;
-    /// The end of a repair waits for its scan.
-    pub(crate) const PENDING: u16 = 16384;
-}
-
 const TRIES_BITS: u32 = 5;
 /// Somebody renames it again and again.
 pub(crate) const MOST_TRIES: u32 = (1 << TRIES_BITS) - 1;
-
-/// How what a scan finds is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Telling {
-    Nothing,
-    /// As the events that its appearing would have caused.
-    AsEvents,
-    /// As an entry of a list, by one event.
-    AsList,
-}
-
-impl Telling {
-    fn flag(self) -> u16 {
-        match self {
-            Telling::Nothing => 0,
-            Telling::AsEvents => flags::AS_EVENTS,
-            Telling::AsList => flags::AS_LIST,
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -489,30 +437,6 @@ impl Places {
         hasher.write_u32(parent);
         hasher.write(name);
         hasher.finish() as u32
-    }
-}
-
-/// For keys that are spread already.
-#[derive(Default)]
-struct SpreadHasher(u64);
-
-impl Hasher for SpreadHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(u32::from(byte));
-        }
-    }
-
-    #[inline]
-    fn write_u32(&mut self, n: u32) {
-        // The map takes its buckets from the low bits and its tags from the seven highest.
-        const TAG: u64 = 0x7f << 57;
-        let n = self.0 ^ u64::from(n);
-        self.0 = n & !TAG | n.wrapping_mul(0x9e37_79b9_7f4a_7c15) & TAG;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Repairs: watching all of a tree anew, after an overflow, and wherever else what is known of it may be wrong.
+//! Repairs: all of a tree is watched anew, after an overflow, and when what is known of the tree may be wrong.
 
 use super::{Effects, Forest, Telling, flags};
 use crate::mask::{EventFlags, Mask};
@@ -33,8 +33,8 @@ impl Forest {
         self.want_scan(tree.root, tree.telling());
     }
 
-    /// Watches all of a tree anew. Scans that are queued already go on being queued: those of places that are not found
-    /// again come to nothing.
+    /// Watches all of a tree anew. Scans that are queued already stay in the queue: the scan of a place that is not found
+    /// again comes to nothing.
     pub(crate) fn begin_sync(&mut self, index: u32, fx: &mut Effects) {
         self.drop_half_renames_of(index, fx);
         self.doubts.forget_tree(index);
@@ -94,14 +94,12 @@ impl Forest {
         }
         let mut at = None;
         if sweep.epoch > 1 {
-            let mut looked_at = 0;
             let mut stale = Vec::new();
-            for (id, place) in self.places.from(sweep.at) {
+            for (looked_at, (id, place)) in self.places.from(sweep.at).enumerate() {
                 if looked_at == AT_ONCE {
                     at = Some(id);
                     break;
                 }
-                looked_at += 1;
                 let mine = place.tree() == sweep.tree && place.epoch() != sweep.epoch;
                 if mine && !place.is(flags::DOOMED) {
                     stale.push(id);

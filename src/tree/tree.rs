@@ -1,4 +1,4 @@
-//! What a recursive watch is.
+//! The record of a recursive watch: its path, mask and options, and how far its scans are.
 
 use crate::mask::{Mask, RecursiveFlags};
 use crate::stream::Position;
@@ -7,7 +7,7 @@ use crate::watch_id::WatchId;
 use crate::watches::{NO_PLACE, PlaceId};
 use std::ffi::CStr;
 
-use super::places::{PlaceRef, Telling};
+use super::{PlaceRef, Telling};
 
 /// Asked with the full path of a directory: whether to watch it and what is below. No lock is held meanwhile.
 pub type Filter = Box<dyn FnMut(&CStr) -> bool + Send>;
@@ -56,7 +56,7 @@ pub(crate) struct Tree {
     mask: Mask,
     flags: RecursiveFlags,
     max_depth: u32,
-    /// Away while it is being asked.
+    /// None while the filter is away to be asked.
     filter: Option<Filter>,
     has_filter: bool,
     /// How many of its places are queued.
@@ -80,9 +80,9 @@ pub(crate) struct Tree {
     pub(super) failure: Option<i32>,
     /// The root can't be reached.
     pub(super) lost: bool,
-    /// It was removed; what was queued before is still told.
+    /// The tree was removed. Events that were queued before are still told.
     pub(super) ending: bool,
-    /// Its last event is in the queue.
+    /// The tree's last event is in the outbox.
     pub(super) ended: bool,
 }
 

@@ -198,8 +198,8 @@ impl Forest {
         }
     }
 
-    /// The place of one that is queued, if it still is. One below a subtree whose place is not known waits with it; one that
-    /// has left the tree, or that the repair has not found yet, is forgotten.
+    /// The place of an entry of the queue, if the place still is to be scanned. A place below a subtree in limbo waits with
+    /// that subtree. A place that has left the tree, or that the repair has not found yet, is forgotten.
     pub(crate) fn admit(&mut self, wanted: Wanted) -> Option<PlaceId> {
         let id = self.places.resolve(wanted.place)?;
         let place = self.places.get(id);
@@ -226,7 +226,7 @@ impl Forest {
         !tree.is_ending() && (!tree.is_lost() || tree.root() == id)
     }
 
-    /// The next directory to scan. Those whose filter is being asked wait.
+    /// The next directory to scan. A directory waits while the filter of its tree is being asked.
     pub(crate) fn next_wanted(&mut self) -> Option<Wanted> {
         let can_begin = |wanted: &Wanted| self.can_begin(wanted);
         let Queue { entries, later, .. } = &self.wanted;
@@ -250,7 +250,7 @@ impl Forest {
         Some(wanted)
     }
 
-    /// The next one, if it is a subdirectory of `parent` of which nothing is known yet.
+    /// The next directory to scan, if it is a subdirectory of `parent` of which nothing is known yet.
     pub(crate) fn next_sibling(&mut self, parent: PlaceId) -> Option<(Wanted, PlaceId)> {
         let &wanted = self.wanted.entries.back()?;
         let id = self.places.resolve(wanted.place)?;
@@ -302,7 +302,7 @@ impl Forest {
         })
     }
 
-    /// What a filter has said; it comes back to its tree.
+    /// A filter has answered. The filter comes back to its tree.
     pub(crate) fn answer(&mut self, answer: Answer, fx: &mut Effects) {
         let Answer { question, yes } = answer;
         let tree = self.trees.get_mut(question.tree);
