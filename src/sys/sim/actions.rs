@@ -231,6 +231,10 @@ impl Kernel {
         let inode = &mut self.inodes[inode];
         inode.links -= 1;
         inode.dead = inode.is_directory();
+        if inode.dead {
+            // shrink_dcache_parent: it was empty, so these are names of which it was known that there are none.
+            inode.entries.clear();
+        }
     }
 
     fn isdir(&self, inode: InodeId) -> u32 {
@@ -361,17 +365,12 @@ impl Kernel {
     }
 
     fn touched_by_action(&self, action: &Action) -> Vec<Touch> {
-        // A watch that hears may be one that hears only once.
         let watches = |inode: InodeId| self.changes(inode, Aspect::Watches);
         match *action {
             Action::Apply(ref plan) => self.touched_by(plan),
             Action::Entry { directory, .. } => vec![watches(directory)],
             Action::Own { inode, .. } => vec![watches(inode)],
-            Action::Both { dentry, .. } => {
-                let inode = self.dentries[dentry].inode;
-                let place = self.reads(inode, Aspect::Place);
-                vec![place, watches(inode), watches(self.directory_of(dentry))]
-            }
+            Action::Both { dentry, .. } => self.touched_by_telling(dentry).to_vec(),
             Action::Put(dentry) => self.ends_with(dentry),
             Action::End { inode, parent } => {
                 let above = parent.map(|parent| self.ends_with(parent));

@@ -352,7 +352,7 @@ impl Kernel {
             } => vec![entry(parent, name), self.reads(inode, Aspect::Watches)],
             Plan::Remove(dentry) => self.touched_by_end(dentry),
             Plan::Open { dentry, .. } => {
-                let mut aspects = self.told_of(dentry).to_vec();
+                let mut aspects = self.touched_by_telling(dentry).to_vec();
                 aspects.push(self.changes(inode(dentry), Aspect::Users));
                 aspects
             }
@@ -377,6 +377,16 @@ impl Kernel {
             }
             Plan::Nothing | Plan::Overflow => Vec::new(),
         }
+    }
+
+    /// An open file is told of. A watch that hears may be one that hears only once.
+    pub(super) fn touched_by_telling(&self, dentry: DentryId) -> [Touch; 3] {
+        let inode = self.dentries[dentry].inode;
+        [
+            self.reads(inode, Aspect::Place),
+            self.changes(inode, Aspect::Watches),
+            self.changes(self.directory_of(dentry), Aspect::Watches),
+        ]
     }
 
     fn entry_of(&self, dentry: DentryId) -> Touch {
