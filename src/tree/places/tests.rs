@@ -1,4 +1,4 @@
-//! Unit tests of places.
+//! Places come and go, and are found.
 
 use super::*;
 
