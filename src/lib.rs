@@ -7,6 +7,7 @@
 //! of it, and what it means for the trees) → `batch` (records with paths) → `turn` (taking them) → the C skin. `scan`
 //! feeds what was in a directory before its watch into the same line.
 
+mod debug;
 mod engine;
 mod error;
 #[cfg(not(simulation))]

@@ -11,6 +11,8 @@ mod check;
 mod decode;
 mod step;
 
+#[cfg(not(simulation))]
+use crate::debug::Log;
 use crate::scan::{Scans, Work};
 use crate::stream::{Outbox, Stream};
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
@@ -38,14 +40,20 @@ pub(crate) enum Filled {
 
 impl Engine {
     pub(crate) fn new(inotify: Arc<InotifyFd>, cache_size: usize) -> Engine {
+        let stream = Stream::new(inotify, cache_size * MAX_EVENT);
         Engine {
-            stream: Stream::new(inotify, cache_size * MAX_EVENT),
             watches: Watches::default(),
-            forest: Forest::default(),
+            forest: Forest::new(stream.log()),
+            stream,
             scans: Scans::default(),
             out: Outbox::default(),
             must_read: false,
         }
+    }
+
+    #[cfg(not(simulation))]
+    pub(crate) fn log(&self) -> Log {
+        self.stream.log()
     }
 
     pub(crate) fn set_read_size(&mut self, bytes: usize) {

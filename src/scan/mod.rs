@@ -19,6 +19,7 @@ mod reading;
 mod settle;
 mod start;
 
+use crate::debug::debug;
 use crate::stream::{Outbox, Position, Stream};
 use crate::sys::Sys;
 use crate::tree::{Effects, Forest, flags};
@@ -93,13 +94,16 @@ impl Scans {
         if self.is_being_listed(wd) {
             self.give_up_listing(work);
         }
-        work.stream.inotify().rm(wd)
+        let removed = work.stream.inotify().rm(wd);
+        debug!(work.stream.log(), "inotify_rm_watch {wd}: {removed:?}");
+        removed
     }
 
     /// Removes a watch that was added for a scan that came to nothing, unless others hold it.
     fn abandon(&self, wd: i32, work: &Work<'_>) {
         if work.watches.owner(wd).is_none() && !self.is_being_listed(wd) {
-            let _ = work.stream.inotify().rm(wd);
+            let removed = work.stream.inotify().rm(wd);
+            debug!(work.stream.log(), "inotify_rm_watch {wd}: {removed:?}");
         }
     }
 

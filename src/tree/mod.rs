@@ -1,7 +1,8 @@
 //! Trees: what is known of the directories below a root, and what an event means for them.
 //!
 //! Nothing in this folder makes a system call. It answers an event, or what a look at the disk has found, with effects:
-//! events told, and requests: directories to scan, locks to take, names to look for, kernel watches to remove.
+//! events told, and requests: directories to scan, locks to take, names to look for, kernel watches to remove. The lines of
+//! `crate::debug` are the exception.
 
 #[cfg(any(debug_assertions, simulation))]
 mod check;
@@ -18,6 +19,7 @@ mod repair;
 mod tree;
 mod wanted;
 
+use crate::debug::Log;
 use crate::mask::Mask;
 use crate::slab::Slab;
 use crate::stream::PathKey;
@@ -34,6 +36,7 @@ use wanted::Queue;
 pub(crate) use doubts::Look;
 pub(crate) use find::Known;
 pub(crate) use places::{Place, PlaceRef, Telling, flags};
+pub(crate) use repair::Cause;
 pub use tree::{Filter, RecursiveOptions};
 pub(crate) use tree::{NewTree, Tree};
 pub(crate) use wanted::{Answer, Question, Wanted};
@@ -79,9 +82,17 @@ pub(crate) struct Forest {
     sweeps: Vec<Sweep>,
     /// Closures to drop once nothing is locked: dropping them may call anything.
     garbage: Vec<Filter>,
+    log: Log,
 }
 
 impl Forest {
+    pub(crate) fn new(log: Log) -> Forest {
+        Forest {
+            log,
+            ..Forest::default()
+        }
+    }
+
     pub(crate) fn places(&self) -> &Places {
         &self.places
     }

@@ -1,6 +1,7 @@
 //! Directories that are to be scanned, and the filter that is asked before.
 
 use super::{Effects, Filter, Forest, PlaceRef, Standing, Telling, flags};
+use crate::debug::{Quoted, debug};
 use crate::watch_id::WatchId;
 use crate::watches::PlaceId;
 use std::collections::VecDeque;
@@ -267,6 +268,8 @@ impl Forest {
     /// What a filter has said; it comes back to its tree.
     pub(crate) fn answer(&mut self, answer: Answer, fx: &mut Effects) {
         let Answer { question, yes } = answer;
+        let (says, path) = (if yes { "yes" } else { "no" }, question.path.to_bytes());
+        debug!(self.log, "filter says {says} to {}", Quoted(path));
         let tree = self.trees.get_mut(question.tree);
         let Some(tree) = tree.filter(|tree| tree.id() == question.id) else {
             self.garbage.push(question.filter);
