@@ -9,6 +9,8 @@ mod asking;
 #[cfg(any(debug_assertions, simulation))]
 mod check;
 mod decode;
+#[cfg(not(simulation))]
+mod dump;
 mod step;
 
 #[cfg(not(simulation))]

@@ -62,7 +62,7 @@ enum Flow {
 }
 
 impl Engine {
-    fn next_step(&self) -> Step {
+    pub(super) fn next_step(&self) -> Step {
         let head = self.stream.head();
         let is_due = |position: Option<_>| position.is_some_and(|position| position <= head);
         match () {

@@ -107,6 +107,14 @@ impl Scans {
         }
     }
 
+    /// Appends what is under way, for people.
+    #[cfg(not(simulation))]
+    pub(crate) fn dump_work(&self, text: &mut String) -> std::fmt::Result {
+        use std::fmt::Write as _;
+        let (listings, backfills) = (self.listings.len(), self.backfills.len());
+        writeln!(text, "scans: {listings} listings, {backfills} backfills")
+    }
+
     #[cfg(any(debug_assertions, simulation))]
     pub(crate) fn check(&self, forest: &Forest) {
         let positions = self.backfills.iter().map(Backfill::position);

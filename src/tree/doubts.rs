@@ -56,6 +56,12 @@ impl Doubts {
         self.by_name.is_empty()
     }
 
+    /// Of each doubt, whose tree it is.
+    #[cfg(not(simulation))]
+    pub(super) fn trees(&self) -> impl Iterator<Item = u32> + '_ {
+        self.by_name.values().map(|&(_, tree)| tree)
+    }
+
     pub(super) fn forget_tree(&mut self, tree: u32) {
         self.by_name.retain(|_, (_, of)| *of != tree);
         if self.by_name.is_empty() {

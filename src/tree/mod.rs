@@ -7,6 +7,8 @@
 #[cfg(any(debug_assertions, simulation))]
 mod check;
 mod doubts;
+#[cfg(not(simulation))]
+mod dump;
 mod ends;
 mod exchange;
 mod find;

@@ -1,6 +1,6 @@
 //! Directories that are to be scanned, and the filter that is asked before.
 
-use super::{Effects, Filter, Forest, PlaceRef, Standing, Telling, flags};
+use super::{Effects, Filter, Forest, PlaceRef, Places, Standing, Telling, flags};
 use crate::debug::{Quoted, debug};
 use crate::watch_id::WatchId;
 use crate::watches::PlaceId;
@@ -23,6 +23,11 @@ pub(super) struct Queue(VecDeque<Wanted>);
 impl Queue {
     pub(super) fn shrink(&mut self) {
         self.0 = VecDeque::new();
+    }
+
+    /// The places that are wanted, or were.
+    pub(super) fn places(&self, places: &Places) -> impl Iterator<Item = PlaceId> {
+        self.0.iter().filter_map(|it| places.resolve(it.place))
     }
 }
 
@@ -288,7 +293,6 @@ impl Forest {
 
     #[cfg(any(debug_assertions, simulation))]
     pub(super) fn wanted_places(&self) -> impl Iterator<Item = PlaceId> + '_ {
-        let places = self.wanted.0.iter();
-        places.filter_map(|wanted| self.places.resolve(wanted.place))
+        self.wanted.places(&self.places)
     }
 }

@@ -1,5 +1,7 @@
 //! Watches: what an ID names, who hears of a watch descriptor, and plain watches.
 
+#[cfg(not(simulation))]
+mod dump;
 mod plain;
 mod shortcut;
 mod table;
