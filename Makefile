@@ -20,10 +20,10 @@ export TARGET_DIR := $(abspath $(TARGET))
 # `make check` runs check-NAME for each of these, in this order. A new one: a script that is given the prefix of the
 # installed tree, prints `SKIP: what (install package)` for a tool that is missing (a failure with REQUIRE_ALL=1) and
 # closes with a summary line; a rule for it below; its name here.
-CHECKS := lint rust c examples install build-systems loops abi cpp go zig
+CHECKS := lint rust simulation c examples install build-systems loops abi cpp go zig
 
 .NOTPARALLEL:
-.PHONY: all build install uninstall stage examples run check $(CHECKS:%=check-%) header bench soak clean help
+.PHONY: all build install uninstall stage examples run quick check $(CHECKS:%=check-%) header bench soak replay clean help
 
 all build: $(LIB)
 
@@ -49,6 +49,10 @@ examples: stage
 run: examples
 	@examples-c/demo.sh $(TARGET)/examples '$(DIR)'
 
+# What a change of the core breaks most often, in the time that one is willing to wait after each edit.
+quick:
+	$(CARGO) test --locked --no-fail-fast --lib --test header --test architecture --test scenarios
+
 check:
 	@scripts/check.sh $(CHECKS)
 
@@ -61,6 +65,12 @@ check-lint:
 
 check-rust:
 	$(CARGO) test --locked --no-fail-fast
+
+# The core on a kernel inside the test: built apart, as nothing of it is in the library.
+SIMULATION = RUSTFLAGS='--cfg simulation' $(CARGO) test --release --locked --target-dir '$(TARGET)/simulation' --test simulation --
+
+check-simulation:
+	@$(SIMULATION)
 
 check-c: stage
 	@c-tests/run '$(STAGE)'
@@ -98,9 +108,16 @@ header:
 bench: stage
 	@bench/run '$(STAGE)'
 
-# Random changes against a replica of the tree; the seed of a failure is printed.
+# Random changes against a replica of the tree, on the real kernel and on the simulated one, and as much of the small scope
+# as there is time for. The seed or the case of a failure is printed.
 soak:
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(CARGO) test --release --locked --test replica
+	@$(SIMULATION) random $${SIMULATION_SECONDS:-$${SOAK_SECONDS:-3600}}
+	@$(SIMULATION) exhaustive $${SIMULATION_SECONDS:-$${SOAK_SECONDS:-3600}}
+
+# One simulated run once more, with all that happens in it: SEED=17 of a random one, CASE='...' of one in the small scope.
+replay:
+	@$(SIMULATION) $(if $(SEED),replay $(SEED),case '$(CASE)')
 
 clean:
 	$(CARGO) clean
@@ -108,12 +125,14 @@ clean:
 help:
 	@echo 'make                   build the shared and the static library into $(TARGET)/release'
 	@echo 'make run               show events of a demonstration tree; DIR=/some/dir: of that one, until Ctrl-C'
+	@echo 'make quick             in about 10 seconds: unit tests, scenarios, the header, the rules of the architecture'
 	@echo 'make check             every test there is; make check-NAME for one of: $(CHECKS)'
 	@echo '                       REQUIRE_ALL=1: a missing tool is a failure, not a skip'
 	@echo 'make install           with PREFIX ($(PREFIX)), LIBDIR (PREFIX/lib), INCLUDEDIR (PREFIX/include), DESTDIR'
 	@echo 'make uninstall         with the same variables'
 	@echo 'make examples          build examples-c from an installed tree into $(TARGET)/examples'
 	@echo 'make bench             time against a bare read(2) loop'
-	@echo 'make soak              the replica test for long: SOAK_SECONDS=3600'
+	@echo 'make soak              the replica test and the simulation for long: SOAK_SECONDS=3600 SIMULATION_SECONDS=3600'
+	@echo 'make replay            one simulated run with its trace: SEED=... or CASE=..., as a failure prints it'
 	@echo 'make header            write include/asyncinotify.h anew from the source'
 	@echo 'make clean             remove $(TARGET)'

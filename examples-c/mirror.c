@@ -12,6 +12,9 @@
    When the kernel's queue overflowed, the library lists the tree anew between SYNC_BEGIN and SYNC_END, just as at the
    start. What was named in between is marked, and the rest is swept out of the copy.
 
+   It trusts the events. What they may say and what not is checked by tests/support/replica.rs, which knows the kind of
+   each entry and refuses a name that comes twice; a program need not, and goes on with what the last event says.
+
    Limits: owners, hard links between files, sockets and devices are not kept. */
 #define _XOPEN_SOURCE 700
 #include <asyncinotify.h>

@@ -3,9 +3,10 @@
 //! This is the safe core. C programs use the functions in [`capi`], which convert and nothing else; their manual is
 //! `include/asyncinotify.h`.
 //!
-//! The way of an event: kernel → `sys` (the only system calls) → `backlog` (raw bytes) → `watch` and `follow` (who hears
-//! of it, and what it means for the trees) → `batch` (records with paths) → `turn` (taking them) → the C skin. `scan`
-//! feeds what was in a directory before its watch into the same line.
+//! The way of an event: the kernel's queue is read by `sys` into the `stream`, `engine` decodes it, `watches` knows who hears
+//! of it, `tree` follows what it means for recursive watches, and the record waits in the `stream`'s outbox until `instance`
+//! hands it to a consumer. `tree` makes no system call: what it wants of the disk it asks `scan` for. What a scan finds comes
+//! back as events at the position in the stream where it was true. `docs/ARCHITECTURE.md` tells the whole story.
 
 mod debug;
 mod engine;
@@ -17,6 +18,7 @@ mod scan;
 #[cfg(simulation)]
 pub mod simulation;
 mod slab;
+mod spread;
 mod stream;
 mod sys;
 mod tree;

@@ -1,4 +1,9 @@
-/* A replica of a tree from events alone, and the disk to compare it with. */
+/* A replica of a tree from events alone, and the disk to compare it with.
+
+   It checks less than the oracle of the simulation and of the Rust tests (tests/support/replica.rs): that the names at rest
+   are those on the disk, and that no list names one twice. It does not judge the kind of what leaves, the events of the
+   root, what happens to an entry beside coming and going, or whether a path was ever true. The C tests are about the ABI:
+   what can happen to a tree is played in full there, and only the way through the C functions here. */
 #include "harness.h"
 
 #include <dirent.h>

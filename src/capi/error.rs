@@ -103,8 +103,8 @@ pub unsafe extern "C" fn asyncinotify_mask_format(
 
 #[cfg(test)]
 mod tests {
-    use super::super::failure::{Failure, set_last_error};
     use super::*;
+    use crate::capi::failure::{Failure, set_last_error};
     use std::ffi::CStr;
 
     fn text(pointer: *const c_char) -> String {

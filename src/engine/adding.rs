@@ -64,7 +64,7 @@ impl Engine {
         Err(add_failed(libc::EAGAIN, path))
     }
 
-    /// Without trees the kernel's rules are ours.
+    /// Without trees the kernel's rules for a second watch on the same inode are ours.
     fn add_by_kernels_rules(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
         let inotify = self.stream.inotify();
         let wd = inotify.add(path, mask).map_err(|e| add_failed(e, path))?;
@@ -105,7 +105,7 @@ impl Engine {
             Err(libc::EEXIST) => {}
             Err(errno) => return Err(failed(errno)),
         }
-        // Adding nothing tells whose it is.
+        // An addition of no bits tells the descriptor, and so the owner.
         let wd = match self.stream.inotify().add(path, how | Mask::MASK_ADD) {
             Ok(wd) => wd,
             Err(errno) => return Err(failed(errno)),
@@ -114,8 +114,8 @@ impl Engine {
             Some(Owner::Plain(index)) => Some(index),
             Some(Owner::Place(_)) => None,
             Some(Owner::Spent) | None => {
-                // A tree is about to have it, with the kernel's mask that it needs; or the path leads to another file than
-                // a moment ago, and this is a watch for nothing.
+                // Either a scan has just watched this directory for a tree, or the path leads to another file than a
+                // moment ago, and the watch is for nothing.
                 let (scans, mut work) = self.scans();
                 match scans.is_being_listed(wd) {
                     true => scans.give_up_listing(&mut work),

@@ -1,4 +1,4 @@
-//! What a program may ask of watches and trees, and correct.
+//! The questions that a program may ask about watches and trees, and the paths that it may correct.
 
 use super::Engine;
 use crate::error::{Error, Result};

@@ -1,9 +1,9 @@
-//! What must be so after each step.
+//! The invariants, which hold after each step.
 
 use super::Engine;
 
 impl Engine {
-    /// Panics where something is not as it must be.
+    /// Panics if an invariant does not hold.
     pub(crate) fn check(&self) {
         self.watches.check();
         self.scans.check(&self.forest);

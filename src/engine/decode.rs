@@ -1,4 +1,4 @@
-//! Decoding: who hears of an event.
+//! Decoding: which watches and trees hear of an event.
 
 use super::Engine;
 use crate::mask::Mask;
@@ -65,7 +65,7 @@ impl Decoder<'_> {
             });
             return self.with_trees(position, |forest, fx| forest.on_overflow(fx));
         }
-        // A descriptor that nobody has is one we have let go of.
+        // A descriptor without an owner is one that we have let go of.
         match self.watches.owner(event.wd) {
             Some(Owner::Plain(index)) => {
                 let places = self.watches.first_place(event.wd);

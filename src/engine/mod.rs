@@ -31,6 +31,8 @@ pub(crate) struct Engine {
     /// The kernel's queue is to be read before nothing is left to do. An edge-triggered waiter that is told "nothing now"
     /// would not come again for what is queued.
     must_read: bool,
+    /// The last step was a scan: what is to be taken away has its turn.
+    has_scanned: bool,
 }
 
 pub(crate) enum Filled {
@@ -50,6 +52,7 @@ impl Engine {
             scans: Scans::default(),
             out: Outbox::default(),
             must_read: false,
+            has_scanned: false,
         }
     }
 

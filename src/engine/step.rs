@@ -18,10 +18,10 @@ pub(crate) enum Step {
     List,
     /// Tell what was in a directory before its watch.
     Backfill,
-    /// End a watch of whose end the kernel does not tell.
+    /// End a removed watch. The kernel tells nothing of that end.
     End,
     Decode,
-    /// Take away what a repair has not found again.
+    /// Take away places that a repair has not found again.
     Sweep,
     /// Start on the next directory.
     Scan,
@@ -30,7 +30,7 @@ pub(crate) enum Step {
     /// Events are ready.
     Deliver,
     Read,
-    /// Decide on directories of whose rename half was seen.
+    /// Decide on directories in limbo: half of their rename was seen.
     SettleLimbo,
     /// Look for a name in doubt.
     SettleDoubt,
@@ -71,6 +71,7 @@ impl Engine {
             () if is_due(self.watches.next_ending()) => Step::End,
             () if !self.stream.is_decoded() => Step::Decode,
             () if self.forest.has_sweeps() => Step::Sweep,
+            () if self.has_scanned && self.forest.has_doomed() => Step::Release,
             () if self.forest.has_scans() => Step::Scan,
             () if self.forest.has_doomed() => Step::Release,
             () if !self.out.is_empty() && !self.forest.has_limbo() => Step::Deliver,
@@ -127,6 +128,7 @@ impl Engine {
         if !matches!(step, Step::Deliver | Step::Read | Step::Rest) {
             debug!(self.stream.log(), "step {step:?}");
         }
+        self.has_scanned = step == Step::Scan;
         let (scans, mut work) = self.scans();
         match step {
             Step::List => {
@@ -148,22 +150,14 @@ impl Engine {
                     return Ok(Flow::Stop);
                 }
             }
-            Step::Sweep => {
-                let (forest, mut fx) = self.trees();
-                forest.sweep_some(&mut fx);
-            }
+            Step::Sweep => self.sweep(),
             Step::Scan => {
                 if let Some(question) = scans.start_next(pace, &mut work)? {
                     return Ok(Flow::Ask(question));
                 }
                 scans.end_readings(&mut work)?;
             }
-            Step::Release => {
-                let (forest, mut fx) = work.trees();
-                forest.release_some(&mut fx);
-                scans.remove_unheld(&mut work);
-                self.stream.drain()?;
-            }
+            Step::Release => self.release()?,
             Step::Read => return self.read(pace),
             Step::SettleLimbo => scans.settle_limbo(pace, &mut work)?,
             Step::SettleDoubt => scans.settle_doubt(&mut work)?,
@@ -189,6 +183,18 @@ impl Engine {
             self.forest.queue_was_empty();
         }
         Ok(Flow::On)
+    }
+
+    fn sweep(&mut self) {
+        let (forest, mut fx) = self.trees();
+        forest.sweep_some(&mut fx);
+    }
+
+    fn release(&mut self) -> Sys<()> {
+        let (forest, mut fx) = self.trees();
+        forest.release_some(&mut fx);
+        self.remove_unheld();
+        self.stream.drain()
     }
 
     /// The position has come at which the next watch ends that the kernel does not tell of.
@@ -228,7 +234,7 @@ impl Engine {
         }
     }
 
-    /// What was got ready, in exchange for an empty batch.
+    /// Hands over the events that are ready, in exchange for an empty batch.
     pub(crate) fn swap_out(&mut self, batch: &mut Batch) {
         self.out.swap(batch);
     }
@@ -244,7 +250,7 @@ impl Engine {
         }
     }
 
-    /// What a filter has said.
+    /// A filter has answered.
     pub(crate) fn answer(&mut self, answer: Answer) {
         let (forest, mut fx) = self.trees();
         forest.answer(answer, &mut fx);

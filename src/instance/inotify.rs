@@ -4,16 +4,16 @@ use super::turn::{Reader, Turn};
 use crate::debug::{Log, debug};
 use crate::engine::{Engine, Filled};
 use crate::error::{Error, Result};
-use crate::mask::{InitFlags, Mask, RecursiveFlags};
+use crate::mask::{InitFlags, Mask};
 use crate::scan::Pace;
+use crate::stream::Batch;
 use crate::sys::eventfd::EventFd;
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
 use crate::sys::owner_lock::OwnerLock;
 use crate::sys::pollable::Pollable;
-use crate::tree::RecursiveOptions;
+use crate::tree::Question;
 use crate::watch_id::WatchId;
 use std::ffi::{CStr, CString};
-use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -54,8 +54,15 @@ pub struct Inotify {
     /// How many threads wait for `state`.
     waiting: AtomicU32,
     /// A filter has said something.
-    answered: Condvar,
-    pub(crate) reader: OwnerLock<Reader>,
+    pub(super) answered: Condvar,
+    pub(super) reader: OwnerLock<Reader>,
+}
+
+/// What came of looking for events.
+pub(crate) struct Fetched {
+    pub(crate) has_events: bool,
+    /// A slice was worked to its end: the caller's event loop is to go on.
+    pub(crate) took_its_time: bool,
 }
 
 struct Settings {
@@ -217,7 +224,7 @@ impl Inotify {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Engine> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Engine> {
         match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -230,8 +237,8 @@ impl Inotify {
         }
     }
 
-    /// Lets threads that wait for the mutex have it: it is not fair, and whoever works in slices would keep it.
-    fn let_others(&self) {
+    /// Lets threads that wait for the mutex have it. The mutex is not fair: a thread that works in slices would keep it.
+    pub(super) fn let_others(&self) {
         const A_WHILE: Duration = Duration::from_micros(50);
         for _ in 0..20 {
             if self.waiting.load(Ordering::Relaxed) == 0 {
@@ -294,7 +301,7 @@ impl Inotify {
     }
 
     /// Gets events that are there now into `batch`, which is empty. Asks filters, with nothing locked.
-    pub(crate) fn fetch(&self, batch: &mut crate::stream::Batch) -> Result<bool> {
+    pub(crate) fn fetch(&self, batch: &mut Batch) -> Result<Fetched> {
         // One slice, however many filters are asked in it.
         let pace = Pace::one_slice();
         loop {
@@ -314,7 +321,10 @@ impl Inotify {
             // A slice is over: edge-triggered waiters are to come again.
             self.renew_edge_if_working();
         }
-        Ok(!batch.is_empty())
+        Ok(Fetched {
+            has_events: !batch.is_empty(),
+            took_its_time: pace.was_over(),
+        })
     }
 
     fn renew_edge_if_working(&self) {
@@ -327,7 +337,7 @@ impl Inotify {
         }
     }
 
-    fn answer(&self, question: crate::tree::Question) -> Result<()> {
+    pub(super) fn answer(&self, question: Question) -> Result<()> {
         let answer = question.ask();
         let answered = self.with_state(|state| {
             state.answer(answer);
@@ -387,133 +397,5 @@ impl Inotify {
     /// All watches, in the order in which they were added.
     pub fn watches(&self) -> Result<Vec<WatchId>> {
         self.with_state(|state| Ok(state.watch_ids()))
-    }
-
-    /// Watches a directory and all below it, now and later, under one ID.
-    pub fn add_recursive(
-        &self,
-        path: &CStr,
-        mask: Mask,
-        options: RecursiveOptions,
-    ) -> Result<WatchId> {
-        let background = options.flags.contains(RecursiveFlags::BACKGROUND);
-        let id = self.with_state(|state| state.add_tree(path, mask, options))?;
-        if background {
-            return Ok(id);
-        }
-        let set_up = self.set_up(id);
-        // The scan made the pollable fd readable; the end of a turn makes it agree with what is left. Whoever takes events
-        // now does that himself, and must not be told EBUSY because of this.
-        self.settle_ready();
-        set_up.map(|()| id)
-    }
-
-    /// Makes the pollable fd agree with what there is, unless a thread takes events, which does so itself.
-    fn settle_ready(&self) {
-        // What was read but not decoded may be nothing anybody asked for. Filters are asked before the reader is owned:
-        // they may take events.
-        while let Ok(Some(question)) = self.with_state(|state| {
-            let undecoded = !state.has_events() && state.has_undecoded();
-            Ok(match undecoded {
-                true => match state.fill(&Pace::one_slice())? {
-                    Filled::Ask(question) => Some(question),
-                    Filled::Done => None,
-                },
-                false => None,
-            })
-        }) {
-            if self.answer(question).is_err() {
-                return;
-            }
-        }
-        if let Some(mut reader) = self.reader.own_briefly() {
-            self.publish(reader.with(|reader| reader.has_events()));
-        }
-    }
-
-    /// Works on a new tree until all of it is watched.
-    fn set_up(&self, id: WatchId) -> Result<()> {
-        loop {
-            let question = self.with_state(|state| {
-                // Another thread may have removed the tree meanwhile, and taken its last event.
-                let Some(index) = state.tree_index(id) else {
-                    return Ok(None);
-                };
-                match state.fill(&Pace::until_set_up(index)) {
-                    Ok(filled) if state.is_setting_up(index) => Ok(Some(filled)),
-                    Ok(_) => state.end_set_up(index).map(|()| None),
-                    Err(error) => {
-                        state.discard_tree(index);
-                        Err(error)
-                    }
-                }
-            })?;
-            match question {
-                None => return Ok(()),
-                Some(Filled::Ask(question)) => self.answer(question)?,
-                Some(Filled::Done) => self.wait_for_answer(id),
-            }
-            self.let_others();
-        }
-    }
-
-    /// While another thread asks the tree's filter, there is nothing to do.
-    fn wait_for_answer(&self, id: WatchId) {
-        /// The instance may be closed meanwhile.
-        const LOOK_AGAIN: Duration = Duration::from_millis(50);
-        let state = self.lock();
-        let asking = |state: &Engine| {
-            let index = state.tree_index(id);
-            index.is_some_and(|index| state.is_asking(index))
-        };
-        if asking(&state) {
-            drop(self.answered.wait_timeout(state, LOOK_AGAIN));
-        }
-    }
-
-    /// Calls `f` with the path of each directory a recursive watch covers now, with no lock held. How many it was told.
-    pub fn each_directory(
-        &self,
-        id: WatchId,
-        f: &mut dyn FnMut(&CStr) -> ControlFlow<()>,
-    ) -> Result<usize> {
-        let paths = self.with_state(|state| state.directories(id))?;
-        let mut told = 0;
-        for path in &paths {
-            told += 1;
-            if f(path).is_break() {
-                break;
-            }
-        }
-        Ok(told)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::ffi::CString;
-
-    #[test]
-    fn adding_trees_makes_no_consumer_busy() {
-        let inotify = Inotify::new(InitFlags::all()).unwrap();
-        let folder = std::env::temp_dir().join(format!("asyncinotify-busy-{}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
-        let path = CString::new(folder.to_str().unwrap()).unwrap();
-        std::thread::scope(|s| {
-            let adders = [(); 2].map(|()| {
-                s.spawn(|| {
-                    for _ in 0..1000 {
-                        let options = RecursiveOptions::default();
-                        let id = inotify.add_recursive(&path, Mask::CREATE, options).unwrap();
-                        inotify.rm_watch(id).unwrap();
-                    }
-                })
-            });
-            while !adders.iter().all(|adder| adder.is_finished()) {
-                inotify.turn().expect("the only consumer there is");
-            }
-        });
-        std::fs::remove_dir(&folder).unwrap();
     }
 }

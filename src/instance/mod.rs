@@ -2,6 +2,7 @@
 
 mod dump;
 mod inotify;
+mod trees;
 mod turn;
 
 pub use inotify::{Inotify, SyncTimeout};

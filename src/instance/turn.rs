@@ -15,7 +15,7 @@ pub(crate) struct Reader {
     /// Batches taken to their end whose strings are still in use.
     kept: Vec<Batch>,
     spare: Vec<Batch>,
-    /// This counts those who still need the strings of all events taken so far; see [`Turn::hold`].
+    /// This counts the calls that still need the strings of all events taken so far; see [`Turn::hold`].
     holds: usize,
 }
 
@@ -46,6 +46,8 @@ impl Reader {
 pub struct Turn<'a> {
     inotify: &'a Inotify,
     reader: Owned<'a, Reader>,
+    /// No more is fetched in this turn: it has worked for a slice.
+    took_its_time: bool,
 }
 
 /// When a wait is over.
@@ -64,7 +66,11 @@ impl Deadline {
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(inotify: &'a Inotify, reader: Owned<'a, Reader>) -> Turn<'a> {
-        Turn { inotify, reader }
+        Turn {
+            inotify,
+            reader,
+            took_its_time: false,
+        }
     }
 
     /// From here to `release` every string that was handed out stays valid. A filter may be asked meanwhile, and may take
@@ -103,7 +109,9 @@ impl<'a> Turn<'a> {
     #[inline]
     pub fn take<R>(&mut self, f: impl FnOnce(&Event<'_>) -> R) -> Result<Option<R>> {
         self.inotify.check_open()?;
-        if !self.reader.with(|reader| reader.has_events()) && !self.refill()? {
+        if !self.reader.with(|reader| reader.has_events())
+            && (self.took_its_time || !self.refill()?)
+        {
             return Ok(None);
         }
         let (result, ended) = self.reader.with(|reader| {
@@ -133,11 +141,18 @@ impl<'a> Turn<'a> {
             .with(|reader| reader.spare.pop())
             .unwrap_or_default();
         let fetched = self.inotify.fetch(&mut batch);
-        self.reader.with(|reader| match &fetched {
-            Ok(true) => reader.install(batch),
-            _ => reader.spare.push(batch),
+        let has_events = match &fetched {
+            Ok(fetched) => {
+                self.took_its_time |= fetched.took_its_time;
+                fetched.has_events
+            }
+            Err(_) => false,
+        };
+        self.reader.with(|reader| match has_events {
+            true => reader.install(batch),
+            false => reader.spare.push(batch),
         });
-        fetched
+        fetched.map(|_| has_events)
     }
 
     /// Makes the pollable fd agree with what is left: before strangers' code runs within this turn.
@@ -183,6 +198,7 @@ impl<'a> Turn<'a> {
 
     /// Blocks until there may be something: true; false at the deadline. EINTR on a signal or a wake, which is consumed.
     pub fn wait(&mut self, deadline: Deadline) -> Result<bool> {
+        self.took_its_time = false;
         self.publish();
         if deadline.0.is_some_and(|at| Instant::now() >= at) {
             // Also where the fd is readable: for events that nobody asked for, or for a scan that goes on.

@@ -72,7 +72,7 @@ impl Before {
         before
     }
 
-    /// What is listed may have taken the place of what was there, which was of another kind.
+    /// Compares the list with the first events. An entry in the list may have replaced one of another kind.
     fn compare(&mut self, first: &BTreeMap<&[u8], First>, listed: &[u8]) {
         let listed = entries(listed).map(|entry| (entry.name().to_bytes(), entry.kind));
         let now: BTreeMap<&[u8], Kind> = listed
@@ -151,7 +151,7 @@ impl Scans {
             } else if work.forest.tree_of(id).is_ending() {
                 work.forest.unqueue(id);
             } else if work.forest.standing(id) != Standing::InTree {
-                // It waits until it is known where it is.
+                // The subtree waits until it is known where it is.
                 work.forest.was_overtaken(id);
             } else if self.tell_some(id, &mut backfill, enough, work) {
                 return self.backfills.push_front(backfill);

@@ -1,4 +1,5 @@
-//! Which directory it is that was found: the kernel gives the descriptor that it has, if it is watched already.
+//! Recognises the directory that was found: for a directory that is watched already, the kernel gives the descriptor that
+//! its watch has.
 
 use super::pending::is_clean;
 use super::{Scans, Work};
@@ -104,7 +105,7 @@ impl Scans {
             work.begin_sync(work.forest.place(other).tree(), cause);
             return Ok(Settled::Repair);
         }
-        // It left and came back unseen, so it is new here, and so is what it contains. The kernel's watch is kept.
+        // The directory left and came back unseen, so it is new here, with all in it. The kernel's watch is kept.
         let (forest, mut fx) = work.trees();
         if known != Known::Doomed {
             forest.doom(other, &mut fx);
@@ -120,7 +121,7 @@ enum Settled {
     BindMount,
     /// The directory is at this place.
     At(PlaceId),
-    /// It can't be told what has happened.
+    /// Nothing says what has happened.
     Repair,
 }
 

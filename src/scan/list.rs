@@ -57,7 +57,7 @@ impl Scans {
         });
     }
 
-    /// Lists a directory, in slices if it is large, and siblings with it if they are not.
+    /// Lists a directory, in slices if it is large. Small siblings are listed with it.
     pub(crate) fn list_on(&mut self, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
         while let Some(listing) = self.listings.back_mut() {
             let Some(directory) = &listing.directory else {
@@ -114,7 +114,7 @@ impl Scans {
             && let Some((wanted, id)) = work.forest.next_sibling(parent)
         {
             if !self.list_at_once(id, wanted, work) {
-                // Whatever is the matter, it will be seen to in its own turn.
+                // The cause of the failure shows when this directory is scanned alone.
                 return work.forest.want_again(wanted);
             }
         }

@@ -1,13 +1,15 @@
 //! Scans: putting a watch on a directory and telling what was in it before.
 //!
-//! Watch first, list second, read the kernel's queue third. What was there when the watch began follows from the three:
-//! a name that no queued event tells of is there exactly if it was listed; one whose first event is its going was there;
-//! one whose first event is its coming was not. It is told at the position in the stream at which it was true: before
-//! the directory's first own event. So nothing is told twice, nothing is missed, and no path is wrong.
+//! A scan watches the directory, lists it, takes the lock of its parent, and reads the kernel's queue. From these follows
+//! which entries were there when the watch began. A name without a queued event was there exactly if it was listed. A name
+//! whose first event is its going was there; a name whose first event is its coming was not. The entries are told at the
+//! position in the stream at which they were there: before the directory's first own event. So nothing is told twice,
+//! nothing is missed, and no path is wrong.
 //!
-//! A scan begins when all that was read is decoded. If the queue then turns out to hold a rename or a deletion of the
-//! directory, or of one above it, the path may have led elsewhere: the scan is void, and begins again when that event
-//! has been followed.
+//! A scan begins when all that was read is decoded. The queue may then turn out to hold a rename or a deletion of the
+//! directory: another directory may have been opened under its name. The scan is void, and begins again when that event
+//! has been followed. A rename further up voids a scan only if the directory has events of its own, whose paths would
+//! change.
 
 mod backfill;
 mod identify;
@@ -34,7 +36,7 @@ pub(crate) use pace::Pace;
 pub(crate) use reach::watch_open;
 pub(crate) use reading::base_name;
 
-/// What a scan works with.
+/// All that a scan may change besides the scans themselves.
 pub(crate) struct Work<'a> {
     pub(crate) stream: &'a mut Stream,
     pub(crate) forest: &'a mut Forest,
@@ -84,7 +86,7 @@ impl Scans {
     /// Removes the kernel watches that nobody holds any more.
     pub(crate) fn remove_unheld(&mut self, work: &mut Work<'_>) {
         while let Some(wd) = work.watches.take_unheld() {
-            // It fails where the directory is gone already.
+            // The call fails where the directory is gone already.
             let _ = self.rm_from_kernel(wd, work);
         }
     }

@@ -12,6 +12,7 @@ const ENOUGH: usize = 256;
 pub(crate) struct Pace {
     /// Set with the first look at the clock: most calls need none.
     deadline: Cell<Option<Duration>>,
+    was_over: Cell<bool>,
     /// Whether the kernel's queue was read.
     has_read: Cell<bool>,
     enough: usize,
@@ -23,6 +24,7 @@ impl Pace {
     pub(crate) fn one_slice() -> Pace {
         Pace {
             deadline: Cell::new(None),
+            was_over: Cell::new(false),
             has_read: Cell::new(false),
             enough: ENOUGH,
             until: None,
@@ -33,6 +35,7 @@ impl Pace {
     pub(crate) fn until_set_up(tree: u32) -> Pace {
         Pace {
             deadline: Cell::new(None),
+            was_over: Cell::new(false),
             has_read: Cell::new(false),
             enough: usize::MAX,
             until: Some(tree),
@@ -43,6 +46,7 @@ impl Pace {
     pub(crate) fn to_the_end() -> Pace {
         Pace {
             deadline: Cell::new(Some(Duration::MAX)),
+            was_over: Cell::new(false),
             has_read: Cell::new(false),
             enough: usize::MAX,
             until: None,
@@ -62,10 +66,19 @@ impl Pace {
         self.has_read.replace(true)
     }
 
+    /// Whether the time was found to be over.
+    pub(crate) fn was_over(&self) -> bool {
+        self.was_over.get()
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         let now = clock::now();
         match self.deadline.get() {
-            Some(deadline) => now >= deadline,
+            Some(deadline) => {
+                let over = now >= deadline;
+                self.was_over.set(over);
+                over
+            }
             None => {
                 self.deadline.set(Some(now + SLICE));
                 false

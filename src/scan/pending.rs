@@ -1,4 +1,4 @@
-//! What the events that are read and not decoded yet say of directories.
+//! The pending events, those that are read and not decoded yet, and what they say of directories.
 
 use crate::mask::Mask;
 use crate::stream::{RawEvent, Stream};

@@ -17,7 +17,7 @@ pub(super) struct Reach {
     anchor: Option<Anchor>,
 }
 
-/// A tree's root, open for the length of a slice: below it, paths are right whatever happens above.
+/// A tree's root, open for the length of a slice. Below the root, paths are right also if directories above are renamed.
 struct Anchor {
     tree: u32,
     root: Directory,

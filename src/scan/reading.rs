@@ -1,7 +1,8 @@
 //! The library's own reading of directories, which the handle that reads is not to tell.
 //!
 //! A watch for OPEN, ACCESS or CLOSE_NOWRITE hears of any process that reads a directory, of this one too. What it hears of
-//! a directory between the moment before it is opened and the moment after it is closed is left out, whoever caused it.
+//! a directory between the moment before it is opened and the moment after it is closed is left out, also if another
+//! process caused the event.
 
 use super::{Scans, Work};
 use crate::mask::Mask;
@@ -63,7 +64,7 @@ impl Reading {
 pub(super) struct Readings(Vec<Reading>);
 
 impl Scans {
-    /// A directory is about to be opened, in which nobody else is meant by `name`.
+    /// The directory `name` in the one with the descriptor `parent` is about to be opened.
     pub(crate) fn begin_reading(
         &mut self,
         (parent, name): (Option<i32>, &[u8]),
@@ -72,7 +73,7 @@ impl Scans {
         if !work.watches.hears_reading() {
             return Ok(());
         }
-        // What others have read before is told.
+        // The reading that other processes did before is told.
         work.stream.drain()?;
         let head = work.stream.head();
         self.readings.0.retain(|reading| reading.to > head);

@@ -74,7 +74,7 @@ impl Scans {
             return Look::NotThere;
         };
         let found = directory.kind_of(&name);
-        // What was seen before its event was queued is told of when this returns.
+        // If the look has seen a change before its event was queued, the event is queued when this returns.
         match (found, directory.wait_for_renames()) {
             (_, Err(errno)) => Look::CantTell(errno),
             (Ok(kind), Ok(())) => Look::There(kind),

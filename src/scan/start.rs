@@ -1,4 +1,4 @@
-//! Starting a scan, and what becomes of one whose directory can't be reached.
+//! The start of a scan, and the fate of a scan whose directory can't be reached.
 
 use super::pending::is_clean;
 use super::{Pace, Scans, Work};
@@ -25,7 +25,7 @@ impl Scans {
         if let Err(errno) = self.reach(index, work) {
             self.cannot_reach(id, wanted, errno, work)?;
         } else if work.forest.tree(index).is_lost() {
-            // It is there again; what was to be scanned meanwhile was given up.
+            // The root is there again. The scans that were wanted meanwhile were given up.
             let (forest, mut fx) = work.trees();
             forest.unqueue(id);
             forest.begin_sync(index, Cause::RootIsBack, &mut fx);

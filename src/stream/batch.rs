@@ -54,7 +54,7 @@ impl Batch {
     pub(crate) fn clear(&mut self) {
         self.records.clear();
         self.bytes.clear();
-        // What one great listing needed is not kept for ever.
+        // The memory that one great listing needed is not kept for ever.
         self.records.shrink_to(16 * 1024);
         self.bytes.shrink_to(1024 * 1024);
     }
@@ -110,7 +110,7 @@ impl Batch {
         self.bytes.extend_from_within(span.start..end);
     }
 
-    /// For whoever appends to the string that was begun.
+    /// The memory in which the string that was begun goes on.
     #[inline]
     pub(super) fn text_mut(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
@@ -222,7 +222,7 @@ pub struct Event<'a> {
     pub path: Option<Text<'a>>,
     /// The entry's name, the tail of the path; None when the event is about the watch itself.
     pub name: Option<Text<'a>>,
-    /// On a MOVED_TO whose MOVED_FROM was seen: where it came from.
+    /// On a MOVED_TO whose MOVED_FROM was seen: the path from which the entry came.
     pub moved_from: Option<Text<'a>>,
     /// The watch ended with this event; its ID is stale from now on.
     pub last: bool,

@@ -4,7 +4,7 @@ use crate::watch_id::WatchId;
 use std::collections::VecDeque;
 
 /// The second half follows the first at once unless the renaming task is preempted between the two; so many other renames
-/// may come in between. What left for good waits here until it is pushed out.
+/// may come in between. The path of an entry that left for good stays here until newer ones push it out.
 const KEPT: usize = 1024;
 
 struct Move {
@@ -37,7 +37,7 @@ impl Moves {
         });
     }
 
-    /// Where it came from, as `watch` saw it, else as any other watch did.
+    /// The path from which the entry came, as `watch` saw it, else as any other watch did.
     pub(crate) fn find(&self, cookie: u32, watch: WatchId) -> Option<&[u8]> {
         let mut same = self.waiting.iter().rev().filter(|one| one.cookie == cookie);
         let newest = same.next()?;

@@ -14,7 +14,7 @@ pub(crate) struct Outbox {
     scratch: Vec<u8>,
 }
 
-/// What a path is that was built a moment ago: it is right as long as `version` stands.
+/// Names the path that was built last. That path is right as long as `version` stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PathKey {
     pub(crate) place: u32,
@@ -70,7 +70,7 @@ impl Outbox {
         self.finish(start, name, record);
     }
 
-    /// The same with the directory's path ending in '/', and for events that are no half of a rename.
+    /// Tells an event of an entry in a directory whose path ends in '/'. The event is no half of a rename.
     #[inline]
     pub(crate) fn tell_shortly(&mut self, path: &[u8], name: &[u8], mut record: Record) {
         let start = self.batch.begin_text();
@@ -81,7 +81,8 @@ impl Outbox {
         self.batch.push(record);
     }
 
-    /// The same; `write` appends the directory's path, unless the last event was of the same directory.
+    /// Tells an event as `tell_at` does; `write` appends the directory's path. If the last event was of the same directory,
+    /// its path is copied instead.
     #[inline]
     pub(crate) fn tell_in(
         &mut self,

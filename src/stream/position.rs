@@ -1,11 +1,11 @@
-//! Where in all that an instance ever read.
+//! The position of an event in all that an instance ever read.
 
 /// The number of bytes that were read before.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct Position(u64);
 
 impl Position {
-    /// Behind whatever will be read.
+    /// Behind all that will ever be read.
     pub(crate) const END: Position = Position(u64::MAX);
 
     pub(crate) fn plus(self, bytes: usize) -> Position {

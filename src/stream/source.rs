@@ -76,7 +76,7 @@ impl Stream {
         }
     }
 
-    /// Reads all that is queued now, so that whatever has happened until now is in the backlog.
+    /// Reads all that is queued now, so that the events of all that has happened until now are in the backlog.
     pub(crate) fn drain(&mut self) -> Sys<()> {
         const SIZE: usize = 64 * 1024;
         let read = self.fetch(SIZE)?;

@@ -3,7 +3,8 @@
 //! It differs from a mutex in two ways: it is never waited for (another thread is told no), and its owner may take it a
 //! second time (a callback that takes events itself). Data is reached in short closures that never nest.
 //!
-//! Who owns it only for a moment, for the library's own sake, is waited for: no caller is told no because of that.
+//! The library itself owns the lock only for a moment. Other threads wait for that moment: no caller is told no because of
+//! it.
 
 use std::cell::{Cell, UnsafeCell};
 use std::sync::atomic::{AtomicUsize, Ordering};

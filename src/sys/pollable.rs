@@ -1,8 +1,9 @@
 //! The pollable fd: mio's epoll instance over everything that makes `get` return something.
 //!
 //! mio registers edge-triggered, and an `epoll_wait` on its fd takes an item off the ready list although the item still
-//! is ready. Nobody ever waits on it here: polled from outside, an epoll fd whose items nobody takes is level-triggered,
-//! readable exactly while one of its items is. It is watched with poll(2), by the library itself as by its users.
+//! is ready. So neither the library nor a program calls `epoll_wait` on it. An epoll fd whose items nobody takes is
+//! level-triggered if it is polled from outside: readable exactly while one of its items is. The library itself waits with
+//! poll(2), as its users do.
 
 use super::{Sys, check};
 use mio::event::Source;

@@ -1,4 +1,4 @@
-//! What must be so of trees and places after each step.
+//! The invariants of trees and places, which hold after each step.
 
 use super::{Forest, flags};
 use crate::watches::{NO_PLACE, PlaceId, Watches};
@@ -24,10 +24,12 @@ impl Forest {
         for (id, place) in self.places.from(0) {
             *count.entry(place.tree()).or_default() += 1;
             if place.is(flags::QUEUED) {
-                *pending.entry(place.tree()).or_default() += 1;
+                let waited_for = usize::from(place.is(flags::PENDING));
+                *pending.entry(place.tree()).or_default() += waited_for;
                 let waits = entries.contains_key(&id) || held.contains(&id);
                 assert!(waits || in_scans.contains(&id), "what is queued comes up");
             }
+            assert!(place.is(flags::QUEUED) || !place.is(flags::PENDING));
             let times = entries.get(&id).copied().unwrap_or(0);
             assert_eq!(times, usize::from(place.is(flags::ENTRY)), "one entry");
             self.check_place(id, watches);

@@ -1,4 +1,4 @@
-//! Names that may be there although what is known says that they aren't, or the other way round.
+//! Names that may be there although the events say that they are not, or the other way round.
 //!
 //! A doubt is settled by the next event of the name, or by a look at the disk when all that was queued is decoded.
 
@@ -45,7 +45,7 @@ pub(crate) struct Doubt {
 
 #[derive(Default)]
 pub(super) struct Doubts {
-    /// And whose tree it is.
+    /// What is in doubt about a name, and the number of the tree.
     by_name: BTreeMap<Doubt, (What, u32)>,
     /// In which order they are looked for; some are settled already.
     order: VecDeque<Doubt>,
@@ -120,14 +120,14 @@ impl Forest {
             });
             match parent {
                 Some(parent) => return Some((parent, doubt)),
-                // The directory is gone, and with it whatever was there.
+                // The directory is gone, and all that was in it.
                 None => drop(self.doubts.take(&doubt)),
             }
         }
         None
     }
 
-    /// It can't be told yet: what is queued comes first.
+    /// A look could not settle the doubt yet: the events that are queued come first.
     pub(crate) fn look_again(&mut self, doubt: Doubt) {
         if self.doubts.by_name.contains_key(&doubt) {
             self.doubts.order.push_back(doubt);

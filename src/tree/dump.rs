@@ -6,23 +6,6 @@ use crate::watches::{NO_PLACE, PlaceId};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
-const FLAGS: [(u16, &str); 14] = [
-    (flags::QUEUED, "QUEUED"),
-    (flags::AS_EVENTS, "AS_EVENTS"),
-    (flags::ASKED, "ASKED"),
-    (flags::LIMBO, "LIMBO"),
-    (flags::DOOMED, "DOOMED"),
-    (flags::RECENT, "RECENT"),
-    (flags::VERIFY, "VERIFY"),
-    (flags::UNMOUNTED, "UNMOUNTED"),
-    (flags::AS_LIST, "AS_LIST"),
-    (flags::LISTING, "LISTING"),
-    (flags::UNLISTED, "UNLISTED"),
-    (flags::RETRY, "RETRY"),
-    (flags::TROUBLED, "TROUBLED"),
-    (flags::ENTRY, "ENTRY"),
-];
-
 /// How much of it is left to be done for a tree.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Backlog {
@@ -125,7 +108,7 @@ impl Forest {
         }
         write!(text, ", wd {}, epoch {}", place.wd(), place.epoch())?;
         let mut separator = ", ";
-        for (_, name) in FLAGS.iter().filter(|(flag, _)| place.is(*flag)) {
+        for (_, name) in flags::NAMES.iter().filter(|(flag, _)| place.is(*flag)) {
             write!(text, "{separator}{name}")?;
             separator = "|";
         }

@@ -1,4 +1,4 @@
-//! How a place comes to its watch descriptor and lets go of it, and how places and trees end.
+//! How a place gets its watch descriptor and lets go of it, and how places and trees end.
 
 use super::{Effects, Forest, NewTree, PlaceRef, Standing, Telling, Tree, flags};
 use crate::debug::{Quoted, debug};
@@ -177,8 +177,10 @@ impl Forest {
         let place = self.places.get(id);
         if place.is(flags::QUEUED) {
             let index = place.tree();
-            self.places.unset(id, flags::QUEUED | flags::VERIFY);
-            self.trees[index].pending -= 1;
+            let pending = usize::from(place.is(flags::PENDING));
+            self.places
+                .unset(id, flags::QUEUED | flags::VERIFY | flags::PENDING);
+            self.trees[index].pending -= pending;
         }
     }
 

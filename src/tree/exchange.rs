@@ -26,7 +26,7 @@ pub(super) struct Arrivals {
     /// The event that is being followed has replaced a directory that was not watched yet.
     over_unwatched: bool,
     /// Names that were there when their directory was listed, and of which the first event says that they are renamed away:
-    /// it may be the second half of an exchange whose first half was not heard.
+    /// the event may be the second half of an exchange whose first half was not heard.
     half_heard: BTreeSet<(i32, Vec<u8>)>,
 }
 
@@ -89,7 +89,7 @@ impl Arrivals {
         self.last.iter().rev().find(same)
     }
 
-    /// Whatever else happens to a name, it is no longer that arrival.
+    /// Something else happens to the name: it is no longer that of an arrival.
     fn forget(&mut self, event: &RawEvent<'_>) {
         self.last
             .retain(|arrival| arrival.wd != event.wd || arrival.name != event.name);
@@ -142,7 +142,7 @@ impl Forest {
         false
     }
 
-    /// What had the name leaves it to what has come, and will be new where it arrives.
+    /// The directory that had the name leaves it to the entry that has come, and will be new where it arrives.
     pub(super) fn on_exchange(&mut self, parent: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
         if !is_dir(event) {
             return;

@@ -6,16 +6,16 @@ use crate::stream::Record;
 use crate::sys::dirent::Kind;
 use crate::watches::{NO_PLACE, PlaceId};
 
-/// What is known of a place in the same tree that has the descriptor of a directory which was found somewhere else.
+/// What is known of a place whose directory was found somewhere else in the same tree.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Known {
-    /// It was not found again yet since the queue overflowed.
+    /// The repair that is under way has not found the place again yet.
     Stale,
-    /// It is on its way out.
+    /// The place is on its way out.
     Doomed,
-    /// It has left its name.
+    /// The place is in limbo.
     Moved,
-    /// It was found at its place.
+    /// The directory was found at this place.
     InPlace,
 }
 
@@ -100,11 +100,17 @@ impl Forest {
         let index = self.places.get(from).tree();
         if !self.places.get(to).is(flags::QUEUED) {
             self.places.set(to, flags::QUEUED);
-            self.trees[index].pending += 1;
+        }
+        let scan = self.places.get(from);
+        if scan.is(flags::PENDING) {
+            match self.places.get(to).is(flags::PENDING) {
+                true => self.trees[index].pending -= 1,
+                false => self.places.set(to, flags::PENDING),
+            }
         }
         self.places.set_telling(to, telling);
-        self.places.unset(from, flags::QUEUED | flags::VERIFY);
-        self.trees[index].pending -= 1;
+        self.places
+            .unset(from, flags::QUEUED | flags::VERIFY | flags::PENDING);
     }
 
     /// A place was found, and its directory listed.
@@ -112,6 +118,7 @@ impl Forest {
         let epoch = self.tree_of(id).epoch();
         self.places.set_epoch(id, epoch);
         self.places.unset(id, flags::UNLISTED | flags::TROUBLED);
+        self.places.set_tries(id, 0);
     }
 
     /// A scan begins to list a directory, or gives it up.

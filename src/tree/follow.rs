@@ -62,7 +62,7 @@ impl Forest {
         if event.mask & Forest::structural().bits() != 0 {
             self.on_doubted(id, event, fx);
             if self.is_stale(id) {
-                // That took a repair, which has begun.
+                // The doubt took a repair, which has begun.
                 return;
             }
             if event.mask & Mask::MOVED_FROM.bits() != 0 && self.is_exchange(id, event) {
@@ -108,7 +108,8 @@ impl Forest {
         }
     }
 
-    /// Of a subdirectory its parent's watch tells, with its name; of the root nobody else does.
+    /// An event without a name. Of a subdirectory the watch of its parent tells, too, with its name. Of the root no other
+    /// watch tells.
     fn on_directory_itself(
         &mut self,
         id: PlaceId,
@@ -149,13 +150,22 @@ impl Forest {
         }
     }
 
-    /// A directory appears, whatever had its name before.
+    /// A directory appears. A directory that had its name before is gone.
     pub(super) fn new_directory(&mut self, parent: PlaceId, name: &[u8], fx: &mut Effects) {
-        if let Some(child) = self.places.child(parent, name) {
+        let before = self.places.child(parent, name);
+        if let Some(child) = before {
             self.doom(child, fx);
         }
+        self.new_directory_after(before, parent, name);
+    }
+
+    /// A directory has a name that another had `before`, which is on its way out.
+    fn new_directory_after(&mut self, before: Option<PlaceId>, parent: PlaceId, name: &[u8]) {
         if self.is_deep_enough(parent) {
             let place = self.new_place(parent, name);
+            if let Some(before) = before {
+                self.inherit(before, place);
+            }
             self.want_scan(place, Telling::AsEvents);
         }
     }
@@ -172,9 +182,10 @@ impl Forest {
 
     fn on_moved_to(&mut self, parent: PlaceId, name: &[u8], cookie: u32, fx: &mut Effects) {
         let index = self.places.get(parent).tree();
+        let before = self.places.child(parent, name);
         self.displace(parent, name, fx);
         let Some(place) = self.moved_with(index, cookie) else {
-            return self.new_directory(parent, name, fx);
+            return self.new_directory_after(before, parent, name);
         };
         self.places.set(place, flags::RECENT);
         self.recent.push(self.places.reference(place));
@@ -185,7 +196,7 @@ impl Forest {
         }
         self.leave_limbo(place, parent, name, fx);
         if self.is_stale(place) {
-            // It moved before it was found again: here it is.
+            // The directory moved before the repair found it again. The event says where it is.
             let (epoch, telling) = (self.trees[index].epoch, self.trees[index].telling());
             self.places.set_epoch(place, epoch);
             self.places.set(place, flags::UNLISTED);
@@ -209,7 +220,7 @@ impl Forest {
             };
             self.put_in_limbo(child, parent, why);
         } else {
-            // Nothing is known of it that could be lost.
+            // Nothing is known of that directory that could be lost.
             self.arrivals.came_over_unwatched();
             self.doom(child, fx);
         }

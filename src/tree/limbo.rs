@@ -22,14 +22,14 @@ pub(super) enum Why {
 
 struct Entry {
     place: PlaceId,
-    /// The same place may come here again.
+    /// Tells this stay from an earlier one of the same place.
     visit: Visit,
     why: Why,
     /// The directory it was in.
     parent: PlaceRef,
     /// Events from inside, for when it is known where that is.
     held: Vec<u8>,
-    /// Whose they are, one for each.
+    /// The place of each held event.
     held_by: Vec<PlaceRef>,
     /// Scans that wait for the same.
     scans: Vec<Wanted>,
@@ -45,7 +45,7 @@ pub(super) struct Limbo {
     by_reason: BTreeMap<Why, u32>,
     /// Tops whose old directory's lock is to be taken.
     to_lock: VecDeque<Visit>,
-    /// Tops whose old directory's lock was taken: what is not known once the queue is empty has left the tree.
+    /// Tops whose old directory's lock was taken. A top that is still here once the queue is empty has left the tree.
     locked: VecDeque<Visit>,
     /// How many have been here.
     visits: u64,
@@ -154,7 +154,8 @@ impl Forest {
         self.limbo.entries[slot].scans.push(scan);
     }
 
-    /// A subtree in limbo is not waited for any more. A second half that comes all the same is that of a stranger.
+    /// A subtree in limbo is not waited for any more. If the second half comes all the same, it is followed as a rename
+    /// from outside.
     pub(super) fn drop_limbo(&mut self, top: PlaceId, fx: &mut Effects) {
         let Some(entry) = self.take_entry(top) else {
             return;
@@ -191,7 +192,7 @@ impl Forest {
         entry.filter(|entry| entry.visit == visit)
     }
 
-    /// The directory whose lock is to be taken next; None: of all in limbo it was.
+    /// The directory whose lock is to be taken next. None: no lock is left to be taken.
     pub(crate) fn next_to_lock(&mut self) -> Option<PlaceRef> {
         while let Some(&top) = self.limbo.to_lock.front() {
             if let Some(entry) = self.in_limbo(top) {
@@ -214,8 +215,8 @@ impl Forest {
         }
     }
 
-    /// All that was queued when the locks were taken is decoded: what was in limbo then has left the tree. Takes some of it
-    /// away; false if there is none.
+    /// All that was queued when the locks were taken is decoded: the subtrees that were in limbo then have left the tree.
+    /// Takes some of them away; false if there is none.
     pub(crate) fn take_away_moved(&mut self, fx: &mut Effects) -> bool {
         const AT_ONCE: usize = 128;
         for done in 0..AT_ONCE {

@@ -1,4 +1,4 @@
-//! Trees: what is known of the directories below a root, and what an event means for them.
+//! Trees: the directories below a root, as far as they are known, and the meaning of an event for them.
 //!
 //! Nothing in this folder makes a system call. It answers an event, or what a look at the disk has found, with effects:
 //! events told, and requests: directories to scan, locks to take, names to look for, kernel watches to remove. The lines of
@@ -12,6 +12,7 @@ mod dump;
 mod ends;
 mod exchange;
 mod find;
+pub(crate) mod flags;
 mod follow;
 mod limbo;
 mod name;
@@ -37,7 +38,8 @@ use wanted::Queue;
 
 pub(crate) use doubts::Look;
 pub(crate) use find::Known;
-pub(crate) use places::{Place, PlaceRef, Telling, flags};
+pub(crate) use flags::Telling;
+pub(crate) use places::{Place, PlaceRef};
 pub(crate) use repair::Cause;
 pub use tree::{Filter, RecursiveOptions};
 pub(crate) use tree::{NewTree, Tree};

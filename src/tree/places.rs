@@ -2,7 +2,9 @@
 //!
 //! A place knows its parent and its name, so a path is put together on the way out by walking up.
 
+use super::flags::{self, Telling};
 use super::name::Name;
+use crate::spread::SpreadHasher;
 use crate::watches::{NO_PLACE, PlaceId};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
@@ -15,57 +17,9 @@ pub(crate) struct PlaceRef {
     era: u16,
 }
 
-/// What a place is in the middle of.
-pub(crate) mod flags {
-    /// Wanted to be scanned, or being scanned.
-    pub(crate) const QUEUED: u16 = 1;
-    /// What the scan finds is told as events.
-    pub(crate) const AS_EVENTS: u16 = 2;
-    /// The filter has said yes.
-    pub(crate) const ASKED: u16 = 4;
-    /// The top of a subtree that has left its name and perhaps not the tree: half a rename was seen.
-    pub(crate) const LIMBO: u16 = 8;
-    /// The top of a subtree that is being taken away.
-    pub(crate) const DOOMED: u16 = 16;
-    /// Was renamed a moment ago.
-    pub(crate) const RECENT: u16 = 32;
-    /// The scan only looks whether this is the directory that has this name on the disk.
-    pub(crate) const VERIFY: u16 = 64;
-    /// Its filesystem is being unmounted.
-    pub(crate) const UNMOUNTED: u16 = 128;
-    /// What the scan finds is told as part of a list.
-    pub(crate) const AS_LIST: u16 = 256;
-    /// It is one of the directories that are being listed.
-    pub(crate) const LISTING: u16 = 512;
-    /// Found since the last repair began, but not listed since: the scan to come tells what there is.
-    pub(crate) const UNLISTED: u16 = 1024;
-    /// A subdirectory could not be settled: it is tried again when something happens here.
-    pub(crate) const RETRY: u16 = 2048;
-    /// An ERROR was told of it.
-    pub(crate) const TROUBLED: u16 = 4096;
-    /// It has an entry in the queue of directories to scan, wanted still or not.
-    pub(crate) const ENTRY: u16 = 8192;
-}
-
-/// How what a scan finds is told.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Telling {
-    Nothing,
-    /// As the events that its appearing would have caused.
-    AsEvents,
-    /// As an entry of a list, by one event.
-    AsList,
-}
-
-impl Telling {
-    fn flag(self) -> u16 {
-        match self {
-            Telling::Nothing => 0,
-            Telling::AsEvents => flags::AS_EVENTS,
-            Telling::AsList => flags::AS_LIST,
-        }
-    }
-}
+const TRIES_BITS: u32 = 5;
+/// Somebody renames it again and again.
+pub(crate) const MOST_TRIES: u32 = (1 << TRIES_BITS) - 1;
 
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -75,8 +29,9 @@ pub(crate) struct Place {
     same_wd: PlaceId,
     tree: u32,
     parent: PlaceId,
-    /// When it was last seen to be where it is: the number of the tree's repair; 0: it is not where it was.
-    epoch: u32,
+    /// When it was last seen to be where it is: the number of the tree's repair; 0: it is not where it was. The lowest bits
+    /// count how often it, or what had its name before, has changed under a scan.
+    epoch_and_tries: u32,
     first_child: PlaceId,
     previous: PlaceId,
     /// The next sibling; of a free record the next free one; of the top of a subtree in limbo its number there.
@@ -119,7 +74,11 @@ impl Place {
     }
 
     pub(crate) fn epoch(&self) -> u32 {
-        self.epoch
+        self.epoch_and_tries >> TRIES_BITS
+    }
+
+    pub(crate) fn tries(&self) -> u32 {
+        self.epoch_and_tries & MOST_TRIES
     }
 
     pub(crate) fn name(&self) -> &[u8] {
@@ -209,7 +168,14 @@ impl Places {
     }
 
     pub(crate) fn set_epoch(&mut self, id: PlaceId, epoch: u32) {
-        self.get_mut(id).epoch = epoch;
+        let place = self.get_mut(id);
+        place.epoch_and_tries = epoch << TRIES_BITS | place.tries();
+    }
+
+    /// `MOST_TRIES` at most.
+    pub(crate) fn set_tries(&mut self, id: PlaceId, tries: u32) {
+        let place = self.get_mut(id);
+        place.epoch_and_tries = place.epoch() << TRIES_BITS | tries.min(MOST_TRIES);
     }
 
     /// The number of a subtree in limbo, kept at its top.
@@ -238,7 +204,7 @@ impl Places {
         self.used += 1;
         let place = self.get_mut(id);
         place.tree = tree;
-        place.epoch = epoch;
+        place.epoch_and_tries = epoch << TRIES_BITS;
         if parent != NO_PLACE {
             self.link(id, parent, name);
         }
@@ -266,7 +232,7 @@ impl Places {
             same_wd: NO_PLACE,
             tree: NO_PLACE,
             parent: NO_PLACE,
-            epoch: 0,
+            epoch_and_tries: 0,
             first_child: NO_PLACE,
             previous: NO_PLACE,
             next: NO_PLACE,
@@ -471,30 +437,6 @@ impl Places {
         hasher.write_u32(parent);
         hasher.write(name);
         hasher.finish() as u32
-    }
-}
-
-/// For keys that are spread already.
-#[derive(Default)]
-struct SpreadHasher(u64);
-
-impl Hasher for SpreadHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(u32::from(byte));
-        }
-    }
-
-    #[inline]
-    fn write_u32(&mut self, n: u32) {
-        // The map takes its buckets from the low bits and its tags from the seven highest.
-        const TAG: u64 = 0x7f << 57;
-        let n = self.0 ^ u64::from(n);
-        self.0 = n & !TAG | n.wrapping_mul(0x9e37_79b9_7f4a_7c15) & TAG;
     }
 }
 

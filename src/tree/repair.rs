@@ -1,4 +1,4 @@
-//! Repairs: watching all of a tree anew, after an overflow, and wherever else what is known of it may be wrong.
+//! Repairs: all of a tree is watched anew, after an overflow, and when what is known of the tree may be wrong.
 
 use super::{Effects, Forest, Telling, flags};
 use crate::debug::{Quoted, debug};
@@ -82,8 +82,8 @@ impl Forest {
         self.want_scan(tree.root, tree.telling());
     }
 
-    /// Watches all of a tree anew. Scans that are queued already go on being queued: those of places that are not found
-    /// again come to nothing.
+    /// Watches all of a tree anew. Scans that are queued already stay in the queue: the scan of a place that is not found
+    /// again comes to nothing.
     pub(crate) fn begin_sync(&mut self, index: u32, cause: Cause, fx: &mut Effects) {
         let tree = &self.trees[index];
         let (id, path) = (tree.id().as_raw(), Quoted(tree.path()));
@@ -92,10 +92,7 @@ impl Forest {
         self.doubts.forget_tree(index);
         self.places.changed();
         let tree = &mut self.trees[index];
-        tree.epoch += 1;
-        tree.syncing = true;
-        tree.announce = true;
-        tree.lost = false;
+        tree.begin_epoch();
         let (root, epoch, telling) = (tree.root, tree.epoch, tree.telling());
         self.places.set_epoch(root, epoch);
         if telling == Telling::AsList {
@@ -149,14 +146,12 @@ impl Forest {
         }
         let mut at = None;
         if sweep.epoch > 1 {
-            let mut looked_at = 0;
             let mut stale = Vec::new();
-            for (id, place) in self.places.from(sweep.at) {
+            for (looked_at, (id, place)) in self.places.from(sweep.at).enumerate() {
                 if looked_at == AT_ONCE {
                     at = Some(id);
                     break;
                 }
-                looked_at += 1;
                 let mine = place.tree() == sweep.tree && place.epoch() != sweep.epoch;
                 if mine && !place.is(flags::DOOMED) {
                     stale.push(id);

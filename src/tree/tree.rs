@@ -1,4 +1,4 @@
-//! What a recursive watch is.
+//! The record of a recursive watch: its path, mask and options, and how far its scans are.
 
 use crate::mask::{Mask, RecursiveFlags};
 use crate::stream::Position;
@@ -7,7 +7,7 @@ use crate::watch_id::WatchId;
 use crate::watches::{NO_PLACE, PlaceId};
 use std::ffi::CStr;
 
-use super::places::{PlaceRef, Telling};
+use super::{PlaceRef, Telling};
 
 /// Asked with the full path of a directory: whether to watch it and what is below. No lock is held meanwhile.
 pub type Filter = Box<dyn FnMut(&CStr) -> bool + Send>;
@@ -56,11 +56,13 @@ pub(crate) struct Tree {
     mask: Mask,
     flags: RecursiveFlags,
     max_depth: u32,
-    /// Away while it is being asked.
+    /// None while the filter is away to be asked.
     filter: Option<Filter>,
     has_filter: bool,
     /// How many of its places are queued.
     pub(super) pending: usize,
+    /// How many directories have come since the repair began, for whose scans its end waits.
+    late: u32,
     /// How many places it has, those on their way out included.
     pub(super) places: usize,
     /// Tops of subtrees that a repair has not found again; void once they are linked or doomed.
@@ -78,9 +80,9 @@ pub(crate) struct Tree {
     pub(super) failure: Option<i32>,
     /// The root can't be reached.
     pub(super) lost: bool,
-    /// It was removed; what was queued before is still told.
+    /// The tree was removed. Events that were queued before are still told.
     pub(super) ending: bool,
-    /// Its last event is in the queue.
+    /// The tree's last event is in the outbox.
     pub(super) ended: bool,
 }
 
@@ -101,6 +103,7 @@ impl Tree {
             has_filter: options.filter.is_some(),
             filter: options.filter,
             pending: 0,
+            late: 0,
             places: 1,
             nameless: Vec::new(),
             since: new.since,
@@ -183,6 +186,25 @@ impl Tree {
 
     pub(crate) fn is_ending(&self) -> bool {
         self.ending
+    }
+
+    /// A repair begins.
+    pub(super) fn begin_epoch(&mut self) {
+        self.epoch += 1;
+        self.late = 0;
+        self.syncing = true;
+        self.announce = true;
+        self.lost = false;
+    }
+
+    /// Whether the end of a repair waits for one scan more. Directories that come meanwhile are waited for as long as they
+    /// are few: nobody can put the end off for ever.
+    pub(super) fn waits_for(&mut self, telling: Telling) -> bool {
+        const LATE: u32 = 256;
+        if self.syncing && telling == Telling::AsEvents {
+            self.late += 1;
+        }
+        self.late <= LATE || telling != Telling::AsEvents
     }
 
     pub(crate) fn lists(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Directories that are to be scanned, and the filter that is asked before.
 
-use super::{Effects, Filter, Forest, PlaceRef, Places, Standing, Telling, flags};
+use super::places::{MOST_TRIES, Places};
+use super::{Effects, Filter, Forest, PlaceRef, Standing, Telling, flags};
 use crate::debug::{Quoted, debug};
 use crate::watch_id::WatchId;
 use crate::watches::PlaceId;
@@ -11,23 +12,30 @@ use std::ffi::CString;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) place: PlaceRef,
-    /// How often it has changed under a scan.
-    tries: u8,
 }
 
-/// The newest first: what has just come to be is watched soonest. What has changed under a scan goes behind all others,
-/// so that nobody who renames on and on keeps the rest from being watched.
+/// The newest first: what has just come to be is watched soonest. What has changed under a scan goes behind all others, and
+/// after a scan that came to nothing the oldest is next: nobody who renames on and on keeps the rest from being watched.
 #[derive(Default)]
-pub(super) struct Queue(VecDeque<Wanted>);
+pub(super) struct Queue {
+    entries: VecDeque<Wanted>,
+    /// What has changed under a scan.
+    later: VecDeque<Wanted>,
+    /// How many scans came to nothing.
+    misses: u32,
+    missed: bool,
+}
 
 impl Queue {
     pub(super) fn shrink(&mut self) {
-        self.0 = VecDeque::new();
+        self.entries = VecDeque::new();
+        self.later = VecDeque::new();
     }
 
     /// The places that are wanted, or were.
     pub(super) fn places(&self, places: &Places) -> impl Iterator<Item = PlaceId> {
-        self.0.iter().filter_map(|it| places.resolve(it.place))
+        let wanted = self.entries.iter().chain(&self.later);
+        wanted.filter_map(|it| places.resolve(it.place))
     }
 }
 
@@ -62,10 +70,14 @@ impl Forest {
         }
         if !queued {
             self.places.set(id, flags::QUEUED);
+            let troubled = self.places.get(id).is(flags::TROUBLED);
             let tree = self.places.get(id).tree();
-            self.trees[tree].pending += 1;
+            if !troubled && self.trees[tree].waits_for(telling) {
+                self.places.set(id, flags::PENDING);
+                self.trees[tree].pending += 1;
+            }
             let place = self.places.reference(id);
-            self.want_again(Wanted { place, tries: 0 });
+            self.want_again(Wanted { place });
         }
     }
 
@@ -78,42 +90,50 @@ impl Forest {
         }
     }
 
-    /// A scan that has begun is to begin again, next.
+    /// A scan that has begun is to begin again.
     pub(crate) fn want_again(&mut self, wanted: Wanted) {
-        if self.enter(wanted) {
-            self.wanted.0.push_back(wanted);
+        if let Some(id) = self.enter(wanted) {
+            match self.places.get(id).tries() {
+                0 => self.wanted.entries.push_back(wanted),
+                _ => self.wanted.later.push_back(wanted),
+            }
         }
     }
 
-    /// A place has one entry in the queue; false if it has it already, or is gone.
-    fn enter(&mut self, wanted: Wanted) -> bool {
+    /// A place has one entry in the queue; None if it has it already, or is gone.
+    fn enter(&mut self, wanted: Wanted) -> Option<PlaceId> {
         let place = self.places.resolve(wanted.place);
-        let new = place.filter(|&id| !self.places.get(id).is(flags::ENTRY));
-        if let Some(id) = new {
-            self.places.set(id, flags::ENTRY);
-        }
-        new.is_some()
+        let id = place.filter(|&id| !self.places.get(id).is(flags::ENTRY))?;
+        self.places.set(id, flags::ENTRY);
+        Some(id)
     }
 
     /// A place has changed while it was scanned: the scan begins again, after all others, but not for ever.
     pub(crate) fn want_later(&mut self, wanted: Wanted, fx: &mut Effects) {
-        /// Somebody renames it again and again.
-        const TRIES: u8 = 32;
-        let tries = wanted.tries + 1;
-        let place = wanted.place;
-        let id = self
-            .places
-            .resolve(place)
-            .filter(|&id| tries >= TRIES && self.trees[self.places.get(id).tree()].root() != id);
-        match id {
-            None => {
-                let tries = tries.min(TRIES);
-                let wanted = Wanted { place, tries };
-                if self.enter(wanted) {
-                    self.wanted.0.push_front(wanted);
-                }
-            }
-            Some(id) => self.give_up(id, libc::EAGAIN, fx),
+        self.wanted.misses += 1;
+        self.wanted.missed = true;
+        let Some(id) = self.places.resolve(wanted.place) else {
+            return;
+        };
+        let tries = self.places.get(id).tries();
+        if tries == MOST_TRIES && self.tree_of(id).root() != id {
+            return self.give_up(id, libc::EAGAIN, fx);
+        }
+        self.places.set_tries(id, tries + 1);
+        self.want_again(wanted);
+    }
+
+    /// What comes to a name inherits the trouble that there was with it.
+    pub(super) fn inherit(&mut self, from: PlaceId, to: PlaceId) {
+        let (tries, troubled) = {
+            let place = self.places.get(from);
+            (place.tries(), place.is(flags::TROUBLED))
+        };
+        if tries > self.places.get(to).tries() {
+            self.places.set_tries(to, tries);
+        }
+        if troubled {
+            self.places.set(to, flags::TROUBLED);
         }
     }
 
@@ -123,13 +143,13 @@ impl Forest {
         if !self.places.get(id).is(flags::TROUBLED) {
             self.tell_error(id, errno, fx);
         }
+        self.unqueue(id);
         self.places.set(id, flags::TROUBLED | flags::UNLISTED);
         self.places.set_epoch(id, epoch);
         self.places.set(parent, flags::RETRY);
         self.troubled.push(self.places.reference(id));
-        // Its events take the long way from now on.
+        // The parent's events take the long way from now on.
         self.places.changed();
-        self.unqueue(id);
     }
 
     /// Something has happened in a directory with subdirectories that could not be watched.
@@ -163,10 +183,12 @@ impl Forest {
             return;
         }
         let index = place.tree();
-        self.places.unset(id, flags::QUEUED | flags::VERIFY);
+        let pending = usize::from(place.is(flags::PENDING));
+        self.places
+            .unset(id, flags::QUEUED | flags::VERIFY | flags::PENDING);
         let tree = &mut self.trees[index];
-        tree.pending -= 1;
-        if tree.pending == 0 && tree.syncing {
+        tree.pending -= pending;
+        if tree.pending == 0 && pending > 0 && tree.syncing {
             self.want_sweep(index);
         }
     }
@@ -183,8 +205,8 @@ impl Forest {
         }
     }
 
-    /// The place of one that is queued, if it still is. One below a subtree whose place is not known waits with it; one that
-    /// has left the tree, or that the repair has not found yet, is forgotten.
+    /// The place of an entry of the queue, if the place still is to be scanned. A place below a subtree in limbo waits with
+    /// that subtree. A place that has left the tree, or that the repair has not found yet, is forgotten.
     pub(crate) fn admit(&mut self, wanted: Wanted) -> Option<PlaceId> {
         let id = self.places.resolve(wanted.place)?;
         let place = self.places.get(id);
@@ -211,19 +233,33 @@ impl Forest {
         !tree.is_ending() && (!tree.is_lost() || tree.root() == id)
     }
 
-    /// The next directory to scan. Those whose filter is being asked wait.
+    /// The next directory to scan. A directory waits while the filter of its tree is being asked.
     pub(crate) fn next_wanted(&mut self) -> Option<Wanted> {
-        let index = self.wanted.0.iter().rposition(|it| self.can_begin(it))?;
-        let wanted = self.wanted.0.remove(index)?;
+        let can_begin = |wanted: &Wanted| self.can_begin(wanted);
+        let Queue { entries, later, .. } = &self.wanted;
+        let newest = || entries.iter().rposition(can_begin).map(|at| (at, false));
+        let oldest = || entries.iter().position(can_begin).map(|at| (at, false));
+        let put_off = || later.iter().position(can_begin).map(|at| (at, true));
+        // The oldest of those that were put off has its turn too.
+        let (index, is_later) = match (self.wanted.missed, self.wanted.misses % 2) {
+            (false, _) => newest().or_else(put_off),
+            (true, 0) => put_off().or_else(oldest),
+            (true, _) => oldest().or_else(put_off),
+        }?;
+        self.wanted.missed = false;
+        let wanted = match is_later {
+            true => self.wanted.later.remove(index)?,
+            false => self.wanted.entries.remove(index)?,
+        };
         if let Some(id) = self.places.resolve(wanted.place) {
             self.places.unset(id, flags::ENTRY);
         }
         Some(wanted)
     }
 
-    /// The next one, if it is a subdirectory of `parent` of which nothing is known yet.
+    /// The next directory to scan, if it is a subdirectory of `parent` of which nothing is known yet.
     pub(crate) fn next_sibling(&mut self, parent: PlaceId) -> Option<(Wanted, PlaceId)> {
-        let &wanted = self.wanted.0.back()?;
+        let &wanted = self.wanted.entries.back()?;
         let id = self.places.resolve(wanted.place)?;
         let place = self.places.get(id);
         let is_new = place.wd() == 0 && place.is(flags::QUEUED) && !place.is(flags::LISTING);
@@ -231,13 +267,16 @@ impl Forest {
         if place.parent() != parent || !is_new || !found || self.must_ask(id) {
             return None;
         }
-        self.wanted.0.pop_back();
+        self.wanted.entries.pop_back();
         self.places.unset(id, flags::ENTRY);
         Some((wanted, id))
     }
 
     pub(crate) fn has_scans(&self) -> bool {
-        self.wanted.0.iter().rev().any(|it| self.can_begin(it))
+        let entries = self.wanted.entries.iter().rev();
+        entries
+            .chain(&self.wanted.later)
+            .any(|it| self.can_begin(it))
     }
 
     /// Whether a scan does not wait for a filter that another thread is asking.
@@ -270,7 +309,7 @@ impl Forest {
         })
     }
 
-    /// What a filter has said; it comes back to its tree.
+    /// A filter has answered. The filter comes back to its tree.
     pub(crate) fn answer(&mut self, answer: Answer, fx: &mut Effects) {
         let Answer { question, yes } = answer;
         let (says, path) = (if yes { "yes" } else { "no" }, question.path.to_bytes());

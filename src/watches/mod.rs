@@ -1,4 +1,4 @@
-//! Watches: what an ID names, who hears of a watch descriptor, and plain watches.
+//! Watches: the watch or tree that an ID names, the owners of watch descriptors, and plain watches.
 
 #[cfg(not(simulation))]
 mod dump;
@@ -72,7 +72,7 @@ impl Watches {
         self.version
     }
 
-    /// What was remembered of who hears what under which path is void.
+    /// The shortcuts that are remembered are void from now on.
     pub(crate) fn changed(&mut self) {
         self.version += 1;
     }
@@ -86,7 +86,7 @@ impl Watches {
         self.hears_reading |= mask.intersects(Mask::OPEN | Mask::ACCESS | Mask::CLOSE_NOWRITE);
     }
 
-    // Who hears of a descriptor.
+    // The owners of descriptors.
 
     pub(crate) fn owner(&self, wd: i32) -> Option<Owner> {
         self.owners.get(wd)
@@ -101,7 +101,7 @@ impl Watches {
         }
     }
 
-    /// Whether places in trees are all that hear of a descriptor.
+    /// Whether only places in trees hear of a descriptor.
     pub(crate) fn is_places(&self, wd: i32) -> bool {
         matches!(self.owners.get(wd), Some(Owner::Place(_)))
     }
@@ -118,7 +118,7 @@ impl Watches {
                 self.owners.set(wd, Owner::Place(place));
                 self.changed();
             }
-            // Of a descriptor that nobody had nothing is remembered.
+            // There is no shortcut for a descriptor without an owner.
             Some(Owner::Spent) | None => self.owners.set(wd, Owner::Place(place)),
         }
         next
@@ -176,7 +176,7 @@ impl Watches {
         self.endings.pop_front().map(|(_, id)| id)
     }
 
-    /// Whether a plain watch was removed whose end is still to be told.
+    /// Whether the end of a removed plain watch is still to be told.
     pub(crate) fn has_plain_ending(&self) -> bool {
         let is_plain = |id: &WatchId| matches!(self.ids.get(&id.as_raw()), Some(Target::Plain(_)));
         self.endings.iter().any(|(_, id)| is_plain(id))

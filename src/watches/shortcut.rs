@@ -1,7 +1,8 @@
 //! A short way for the common event: something happens to a file, in a directory that had an event before.
 //!
-//! It holds what the long way through the watches and the trees came to: who hears of it, for which bits, and the path. An
-//! entry is void as soon as anything changes that it depends on; the versions of both count such changes.
+//! A shortcut holds the result of the long way through the watches and the trees: the watch that hears of an event, for
+//! which bits, and the path. An entry is void as soon as a thing changes on which it depends; the versions of watches and trees
+//! count such changes.
 
 /// Directories that are busy at a time; others take the long way.
 const ENTRIES: usize = 256;
@@ -20,7 +21,7 @@ pub(super) struct Shortcut {
 }
 
 impl Shortcut {
-    /// Who hears of an event with these bits.
+    /// The watch that hears of an event with these bits.
     #[inline]
     pub(super) fn hears(&self, bits: u32) -> Option<u64> {
         (bits & self.mask != 0).then_some(self.watch)

@@ -1,14 +1,15 @@
-//! Who hears of a watch descriptor: four bytes each, as the kernel gives descriptors out one after another.
+//! The owners of watch descriptors: four bytes each, in blocks, as the kernel gives descriptors out one after another.
 
+use crate::spread::SpreadHasher;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 /// The number of a place in the forest.
 pub(crate) type PlaceId = u32;
 
 pub(crate) const NO_PLACE: PlaceId = u32::MAX;
 
-/// Who hears of a watch descriptor.
+/// The watch or place that hears of a watch descriptor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Owner {
     /// A plain watch, and through it the places of the same directory in trees.
@@ -52,7 +53,7 @@ struct Block {
 
 #[derive(Default)]
 pub(crate) struct Table {
-    blocks: HashMap<u32, Box<Block>, BuildHasherDefault<BlockHasher>>,
+    blocks: HashMap<u32, Box<Block>, BuildHasherDefault<SpreadHasher>>,
 }
 
 fn place_of(wd: i32) -> (u32, usize) {
@@ -104,30 +105,6 @@ impl Table {
             let used = block.owners.iter().filter(|&&owner| owner != NOBODY);
             assert_eq!(used.count() as u32, block.used, "owners are counted");
         }
-    }
-}
-
-/// For numbers that count up.
-#[derive(Default)]
-struct BlockHasher(u64);
-
-impl Hasher for BlockHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u32(u32::from(byte));
-        }
-    }
-
-    #[inline]
-    fn write_u32(&mut self, n: u32) {
-        // The map takes its buckets from the low bits and its tags from the seven highest.
-        const TAG: u64 = 0x7f << 57;
-        let n = self.0 ^ u64::from(n);
-        self.0 = n & !TAG | n.wrapping_mul(0x9e37_79b9_7f4a_7c15) & TAG;
     }
 }
 

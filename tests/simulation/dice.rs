@@ -91,15 +91,7 @@ impl Settings {
 impl Settings {
     /// What makes a run unlike others, for counting failures.
     pub fn tags(&self, failed: u64) -> String {
-        let tags = [
-            (failed > 0, "failing calls"),
-            (self.limited, "limits"),
-            (self.limits.queue < 1000, "short queue"),
-            (self.swaps, "swaps"),
-            (self.moves_root, "root moves"),
-            (self.chmods, "permissions"),
-            (!self.proc, "no /proc"),
-        ];
+        let tags = [(failed > 0, "failing calls"), (self.limited, "limits")];
         let tags = tags
             .iter()
             .filter(|(is, _)| *is)
@@ -173,6 +165,18 @@ impl Dice {
         }
     }
 
+    fn of_root(&mut self) -> Operation {
+        let path = |text: &str| text.as_bytes().to_vec();
+        let all = [
+            Operation::Rename(path("/t"), path("/u")),
+            Operation::Rename(path("/u"), path("/t")),
+            Operation::Rmdir(path("/t")),
+            Operation::Chmod(path("/t"), 0),
+            Operation::Chmod(path("/t"), 7),
+        ];
+        self.rng.pick(&all).clone()
+    }
+
     fn draw(&mut self, disk: &Disk) -> Option<Operation> {
         let swaps = if self.settings.swaps { 6 } else { 0 };
         let chmods = if self.settings.chmods { 3 } else { 0 };
@@ -204,16 +208,7 @@ impl Dice {
             7 => Operation::Link(self.entry(disk)?, self.place(disk)),
             8 => Operation::Symlink(b"/nowhere".to_vec(), self.place(disk)),
             9 => Operation::Chmod(self.entry(disk)?, *self.rng.pick(&[0, 1, 4, 7, 7])),
-            10 => self
-                .rng
-                .pick(&[
-                    Operation::Rename(b"/t".to_vec(), b"/u".to_vec()),
-                    Operation::Rename(b"/u".to_vec(), b"/t".to_vec()),
-                    Operation::Rmdir(b"/t".to_vec()),
-                    Operation::Chmod(b"/t".to_vec(), 0),
-                    Operation::Chmod(b"/t".to_vec(), 7),
-                ])
-                .clone(),
+            10 => self.of_root(),
             11 => {
                 // mkdir -p, and a file in it at once.
                 let top = self.place(disk);

@@ -242,6 +242,11 @@ impl View {
             .map(|(path, _)| path)
     }
 
+    /// Whether there is a directory that can't be looked into.
+    pub fn is_partly_closed(&self) -> bool {
+        self.mode & 5 != 5 || self.entries.values().any(|node| node.mode & 5 != 5)
+    }
+
     /// Whether the library may be refused a look at a directory: it, or one above it, lacks a permission.
     pub fn is_closed(&self, path: &[u8]) -> bool {
         let closed = |(above, node): (&Path, &Node)| {

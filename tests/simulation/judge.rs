@@ -51,6 +51,8 @@ pub struct Judge {
     unreachable: bool,
     /// The same until a SYNC_END: what was watched may stay so, but is not listed.
     pub lost: bool,
+    /// Untrue, unless a repair follows.
+    dubious: Option<Fault>,
     /// A call was made to fail, or a limit may be reached: an ERROR is no wonder.
     pub excused: bool,
     /// The tree is set up: from now on what happens is told.
@@ -100,6 +102,7 @@ impl Judge {
             blind: BTreeSet::new(),
             unreachable: false,
             lost: false,
+            dubious: None,
             excused: false,
             set_up: false,
             heard_whole: false,
@@ -163,9 +166,17 @@ impl Judge {
         self.views.push(view);
     }
 
-    /// A path that was true as far as anybody could tell.
-    pub fn allow(&mut self, path: &[u8]) {
-        self.allowed.extend(self.within(path));
+    /// A path that was true as far as anybody could tell, of what is at another by now.
+    pub fn allow(&mut self, path: &[u8], now: &[u8]) {
+        let (Some(path), Some(now)) = (self.within(path), self.within(now)) else {
+            return;
+        };
+        for owed in self.owed.iter_mut() {
+            if owed.paths.contains(&now) {
+                owed.paths.insert(path.clone());
+            }
+        }
+        self.allowed.insert(path);
     }
 
     /// Where a full path is in the tree.
@@ -250,24 +261,30 @@ impl Judge {
             .to_vec();
         if event.flags == 0 && bits & WHOLE == 0 && bits != IN_IGNORED {
             let key = (bits, within.clone());
-            let told = self.told.entry(key.clone()).or_default();
+            let happened = self.happened.get(&key).copied().unwrap_or(0);
+            let told = self.told.entry(key).or_default();
+            let reading = event.is_dir() && bits & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0;
+            if *told >= happened && reading {
+                if self.soft.is_empty() {
+                    self.soft.push(fault("own-reading", event));
+                }
+                return Ok(());
+            }
             *told += 1;
-            if *told > self.happened.get(&key).copied().unwrap_or(0) {
-                let reading =
-                    event.is_dir() && bits & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE) != 0;
-                if reading {
-                    if self.soft.is_empty() {
-                        self.soft.push(fault("own-reading", event));
-                    }
-                    return Ok(());
-                }
-                if !self.expect.concurrent {
-                    return Err(fault("told-more-than-happened", event));
-                }
+            if *told > happened && !self.expect.concurrent {
+                return Err(fault("told-more-than-happened", event));
             }
         }
+        self.replica.unsure = self.excused || self.views.iter().any(|view| view.is_partly_closed());
         self.replica.take(event)?;
-        self.judge_paths(event, &within)?;
+        match self.judge_paths(event, &within) {
+            // Whether two entries have changed places or one has gone there and back can take a repair to tell.
+            Err(fault) if self.expect.swaps => self.dubious = Some(fault),
+            other => other?,
+        }
+        if event.flagged(SYNC_BEGIN) || (event.flagged(SYNC_END) && !self.expect.lists) {
+            self.dubious = None;
+        }
         self.judge_errors()?;
         if event.flagged(SYNC_BEGIN) {
             self.list_is_owed();
@@ -313,23 +330,26 @@ impl Judge {
             self.errors += 1;
             let within = path[self.given.len()..].to_vec();
             let text = format!("ERROR {errno} of {}", path.escape_ascii());
-            let mut found = false;
-            let mut cause = self.excused;
+            let mut ids = BTreeSet::new();
+            // A place that changes all the time is given up for a while.
+            let mut cause = self.excused || (errno == libc::EAGAIN && self.expect.concurrent);
             for view in &self.views {
                 let id = match view.entries.get(&within) {
                     _ if within.is_empty() => Some(self.root),
                     Some(node) if node.kind == Kind::Directory => Some(node.id),
                     _ => None,
                 };
-                found |= id.is_some();
                 if within.is_empty() {
                     (self.unreachable, self.lost) = (true, true);
                 } else {
                     self.blind.extend(id);
                 }
                 cause |= view.path.as_ref() != Some(&self.given) || view.is_closed(&within);
+                ids.extend(id);
             }
-            if !found {
+            // It may have moved on since.
+            cause |= ids.iter().any(|&id| self.was_closed(id));
+            if ids.is_empty() {
                 return Err(fault("error-of-what-was-no-directory", text));
             }
             if !cause {
@@ -337,6 +357,11 @@ impl Judge {
             }
         }
         Ok(())
+    }
+
+    fn was_closed(&self, id: u32) -> bool {
+        let closed = |view: &Rc<View>| view.paths_of(id).any(|path| view.is_closed(path));
+        self.views.iter().any(closed)
     }
 
     /// For a mask without CREATE a list names the files that are there.
@@ -379,6 +404,9 @@ impl Judge {
     /// Nothing is outstanding. `directories` are those that the library says it watches.
     pub fn at_rest(&mut self, directories: &[Vec<u8>]) -> Verdict {
         self.replica.at_rest()?;
+        if let Some(fault) = self.dubious.take() {
+            return Err(fault);
+        }
         let view = self.now().clone();
         if view.path.is_none() || self.replica.ended {
             if self.replica.ended != view.path.is_none() {
@@ -465,12 +493,6 @@ impl Judge {
             return Err(fault(kind, format!("{paths:?}")));
         }
         Ok(())
-    }
-
-    /// Whether a directory may be watched although it is not listed.
-    pub fn may_hold(&self, path: &[u8]) -> bool {
-        let root = self.now().path.as_deref().unwrap_or_default();
-        self.lost && (path == root || is_below(path, root))
     }
 
     /// The real paths of the directories that the library says it watches.

@@ -12,6 +12,8 @@
 #[cfg(simulation)]
 mod against_kernel;
 #[cfg(simulation)]
+mod dependence;
+#[cfg(simulation)]
 mod dice;
 #[cfg(simulation)]
 mod disk;
@@ -22,9 +24,15 @@ mod findings;
 #[cfg(simulation)]
 mod judge;
 #[cfg(simulation)]
+mod lottery;
+#[cfg(simulation)]
+mod nested;
+#[cfg(simulation)]
 mod plain;
 #[cfg(simulation)]
 mod random;
+#[cfg(simulation)]
+mod rest;
 #[cfg(simulation)]
 mod run;
 #[cfg(simulation)]

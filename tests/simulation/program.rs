@@ -1,17 +1,19 @@
 //! The command line.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::against_kernel;
-use crate::exhaustive;
+use crate::exhaustive::{self, Extent};
 use crate::findings::{self, Findings};
-use crate::random::{self, Counts};
+use crate::lottery::{self, Length};
+use crate::random;
 use crate::run;
 use crate::schedule::{Placements, Tally};
-use crate::support::replica::fault;
 
+/// How many random runs `make check` does.
+const SEEDS: u64 = 600;
+/// How many system calls are compared with the real kernel's.
+const CALLS: u64 = 10_000;
 /// Of a trace, in the report of a failure.
 const LINES: usize = 60;
 
@@ -26,12 +28,16 @@ pub fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let failed = match words[..] {
-        [] => exhaustive(110),
-        ["exhaustive"] => exhaustive(110),
-        ["exhaustive", seconds] => exhaustive(number(seconds)),
+        [] => check(),
+        ["exhaustive"] => exhaustive(Extent::Check),
+        ["exhaustive", seconds] => exhaustive(Extent::Time(Duration::from_secs(number(seconds)))),
         ["case", text] => case(text),
-        ["random", seconds] => random(number(seconds), 1),
-        ["random", seconds, first] => random(number(seconds), number(first)),
+        ["random", seconds] => close(&lottery::play(1, Length::of(number(seconds)), LINES)),
+        ["random", seconds, first] => close(&lottery::play(
+            number(first),
+            Length::of(number(seconds)),
+            LINES,
+        )),
         ["replay", seed] => replay(number(seed)),
         ["count", text] => count(text),
         ["kernel", seed, count] => kernel(number(seed), number(count)),
@@ -44,76 +50,32 @@ fn number(text: &str) -> u64 {
     text.parse().expect("a number")
 }
 
-fn exhaustive(seconds: u64) -> bool {
+fn exhaustive(extent: Extent) -> bool {
     let findings = Findings::new();
-    let tally = exhaustive::play(Duration::from_secs(seconds), &findings);
-    let kinds = findings.print(LINES);
-    println!(
-        "{} passed, {} failed",
-        tally.runs - tally.failed,
-        tally.failed
-    );
-    kinds > 0
+    let tally = exhaustive::play(extent, &findings);
+    findings.print(LINES);
+    close(&tally)
 }
 
-/// Random runs from a seed on, by two threads. Each is played twice at first, and must go the same way.
-fn random(seconds: u64, first: u64) -> bool {
-    const TWICE: u64 = 200;
+/// What `make check` does: the same each time.
+fn check() -> bool {
+    if kernel(1, CALLS) {
+        return true;
+    }
     let findings = Findings::new();
-    let next = AtomicU64::new(first);
-    let (counts, tally) = (Mutex::new(Counts::default()), Mutex::new(Tally::default()));
-    let start = Instant::now();
-    let until = start + Duration::from_secs(seconds);
-    let work = || {
-        while Instant::now() < until {
-            let seed = next.fetch_add(1, Relaxed);
-            let twice = seed < first + TWICE;
-            let (played, counted, settings) = random::play(seed, twice);
-            counts.lock().expect("no panic").add(&counted);
-            let differs =
-                twice && random::digest(&random::play(seed, true).0) != random::digest(&played);
-            let differs = differs.then(|| fault("not-the-same-again", seed));
-            for fault in played.fault.iter().chain(&played.soft).chain(&differs) {
-                findings.add_seed(
-                    seed,
-                    &settings.tags(counted.failed),
-                    counted.operations,
-                    fault,
-                );
-            }
-            let mut tally = tally.lock().expect("no panic");
-            tally.runs += 1;
-            tally.failed += u64::from(played.fault.is_some() || differs.is_some());
-            tally.most = tally.most.max(played.most);
-        }
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(work);
-        scope.spawn(work);
-    });
-    let kinds = findings.print(LINES);
-    let (tally, counts) = (
-        tally.into_inner().expect("no panic"),
-        counts.into_inner().expect("no panic"),
-    );
-    let rate = counts.operations as f64 / start.elapsed().as_secs_f64();
-    println!(
-        "seeds {first} to {}: {} operations ({rate:.0} operations/s), {} system calls, {} faults injected, {} overflows, {} errors told, {} repairs without an overflow, most calls in one call {}",
-        first + tally.runs - 1,
-        counts.operations,
-        counts.calls,
-        counts.failed,
-        counts.overflows,
-        counts.errors,
-        counts.repairs,
-        tally.most,
-    );
+    let mut tally = exhaustive::play(Extent::Check, &findings);
+    findings.print(LINES);
+    tally.add(&lottery::play(1, Length::Seeds(SEEDS), LINES));
+    close(&tally)
+}
+
+fn close(tally: &Tally) -> bool {
     println!(
         "{} passed, {} failed",
         tally.runs - tally.failed,
         tally.failed
     );
-    kinds > 0
+    tally.failed > 0
 }
 
 fn replay(seed: u64) -> bool {

@@ -14,9 +14,8 @@ use crate::dice::{Dice, Settings};
 use crate::disk::{Disk, Kind, Path};
 use crate::judge::Judge;
 use crate::plain::Plain;
-use crate::run::{
-    self, Played, Shared, add_tree, drain, finish, guarded, listen, nothing_left, take,
-};
+use crate::rest;
+use crate::run::{Played, Shared, add_tree, drain, finish, guarded, listen, take};
 use crate::stage::Stage;
 use crate::support::replica::{Expect, Verdict, WHOLE, fault};
 use crate::support::rng::{Rng, mix};
@@ -60,6 +59,7 @@ pub fn play(seed: u64, trace: bool) -> (Played, Counts, Settings) {
         kernel.set_listing_chunk(settings.chunk);
         kernel.set_proc(settings.proc);
         kernel.set_fine_walks(settings.fine_walks);
+        kernel.set_late_ends(seed % 2 == 1);
     });
     let dice = Rc::new(RefCell::new(Dice::new(
         Rng::new(mix(&[seed, 1])),
@@ -266,8 +266,8 @@ impl Run {
             }
         }
         let disk = self.stage.borrow().disk.clone();
-        run::compare_disks(&disk)?;
-        run::at_rest(&self.instance, &self.stage)?;
+        rest::compare_disks(&disk)?;
+        rest::at_rest(&self.instance, &self.stage)?;
         let mut stage = self.stage.borrow_mut();
         stage.judges.retain(|judge| !judge.replica.ended);
         stage.plains.retain(|plain| !plain.ended);
@@ -381,7 +381,7 @@ impl Run {
             drop(self.instance.rm_watch(WatchId::from_raw(watch)));
         }
         drain(&mut self.instance, &self.stage, self.settings.batch)?;
-        nothing_left(&self.stage)
+        rest::nothing_left(&self.stage)
     }
 }
 

@@ -10,11 +10,13 @@ use asyncinotify::simulation::{Instance, Limits, Operation, reset, set_schedule,
 use asyncinotify::{Event, Mask, RecursiveFlags, RecursiveOptions, WatchId};
 use libc::{IN_EXCL_UNLINK, IN_Q_OVERFLOW};
 
+use crate::dependence::{Left, Seen, Step};
 use crate::disk::{Disk, View};
 use crate::judge::Judge;
 use crate::plain::Plain;
+use crate::rest::{at_rest, nothing_left};
 use crate::scope::{ROOT, disk_after};
-use crate::stage::{Choice, REST, Seen, Stage, Step};
+use crate::stage::{Choice, REST, Stage};
 use crate::support::replica::{Expect, Fault, Told, Verdict, WHOLE, fault};
 
 /// Calls that bring nothing, one after the other, before it is said that the library never rests.
@@ -27,9 +29,6 @@ const ENDLESS: usize = 10_000;
 const BOUNDED: u64 = 200;
 /// Guarantee 7: the longest that a call that takes events may work.
 const LONGEST: Duration = Duration::from_millis(10);
-
-/// The descriptor of the instance.
-const OPEN: usize = 1;
 
 pub type Shared = Rc<RefCell<Stage>>;
 
@@ -59,7 +58,7 @@ pub struct Played {
     pub soft: Option<Fault>,
     pub taken: Vec<u32>,
     pub choices: Vec<Choice>,
-    pub commutes: u64,
+    pub left: Left,
     pub seen: Vec<Seen>,
     pub steps: Vec<Step>,
     pub most: u64,
@@ -108,6 +107,8 @@ impl Script {
     /// Plays it by a plan. `blocks`: what the plan leaves open comes at one go, and the calls are noted.
     pub fn play(&self, plan: &[u32], blocks: bool, trace: bool) -> Played {
         reset(Limits::default());
+        // Kernels differ in when they tell of the end of a directory that was replaced.
+        with_kernel(|kernel| kernel.set_late_ends(self.config.start == 1));
         let mut stage = Stage::new(self.operations.clone(), plan.to_vec());
         stage.script = Some((self.disks.clone(), self.views.clone()));
         stage.seen = blocks.then(Vec::new);
@@ -205,7 +206,7 @@ pub fn finish(stage: &Shared, fault: Option<Fault>) -> Played {
         soft,
         taken: std::mem::take(&mut stage.taken),
         choices: std::mem::take(&mut stage.choices),
-        commutes: stage.left.commutes,
+        left: stage.left,
         seen: stage.seen.take().unwrap_or_default(),
         steps: std::mem::take(&mut stage.steps),
         most: stage.most,
@@ -406,98 +407,4 @@ fn hear(stage: &Shared, event: &Told) -> Verdict {
         Some(judge) => judge.take(event),
         None => Err(fault("an-event-of-no-watch", event)),
     }
-}
-
-/// Everything that must be so when the library is at rest.
-pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
-    let mut stage = stage.borrow_mut();
-    stage.catch_up();
-    let mut real = Vec::new();
-    for judge in stage
-        .judges
-        .iter_mut()
-        .filter(|judge| judge.watch != 0 && !judge.removed)
-    {
-        let directories = match judge.replica.ended {
-            true => Vec::new(),
-            false => instance
-                .directories(WatchId::from_raw(judge.watch))
-                .map_err(|error| fault("directories", error))?,
-        };
-        let directories: Vec<Vec<u8>> = directories
-            .into_iter()
-            .map(|path| path.into_bytes())
-            .collect();
-        judge.at_rest(&directories)?;
-        real.extend(judge.real(&directories));
-    }
-    let disk = stage.disk.clone();
-    let swaps = stage.judges.iter().any(|judge| judge.expect.swaps);
-    for plain in &mut stage.plains {
-        real.extend(plain.at_rest(&disk, swaps)?);
-    }
-    real.sort();
-    real.dedup();
-    let mut held: Vec<Vec<u8>> = with_kernel(|kernel| kernel.watches())
-        .into_iter()
-        .map(|watch| watch.2)
-        .collect();
-    held.retain(|path| real.contains(path) || !stage.active().any(|judge| judge.may_hold(path)));
-    held.sort();
-    if real != held {
-        let show = |paths: &[Vec<u8>]| {
-            paths
-                .iter()
-                .map(|path| path.escape_ascii().to_string())
-                .collect::<Vec<_>>()
-        };
-        let kind = if held.len() > real.len() {
-            "a-watch-of-nobody"
-        } else {
-            "no-watch-in-the-kernel"
-        };
-        return Err(fault(
-            kind,
-            format!("watched {:?}, kernel {:?}", show(&real), show(&held)),
-        ));
-    }
-    let open = with_kernel(|kernel| kernel.open_descriptors());
-    if open > OPEN {
-        return Err(fault("a-descriptor-left-open", open - OPEN));
-    }
-    Ok(())
-}
-
-/// After the last watch was removed.
-pub fn nothing_left(stage: &Shared) -> Verdict {
-    let stage = stage.borrow();
-    if stage
-        .judges
-        .iter()
-        .any(|judge| judge.watch != 0 && !judge.replica.ended)
-    {
-        return Err(fault("no-ignored", "after rm_watch"));
-    }
-    let (watches, open) = with_kernel(|kernel| (kernel.watches(), kernel.open_descriptors()));
-    if !watches.is_empty() || open > OPEN {
-        return Err(fault(
-            "left-behind",
-            format!("{watches:?}, {open} descriptors"),
-        ));
-    }
-    Ok(())
-}
-
-/// Whether the model and the simulated kernel agree on what is there.
-pub fn compare_disks(disk: &Disk) -> Verdict {
-    let kernel = with_kernel(|kernel| kernel.tree(b"/"));
-    let model: Vec<&Vec<u8>> = disk.nodes.keys().collect();
-    let simulated: Vec<&Vec<u8>> = kernel.keys().collect();
-    if model != simulated {
-        return Err(fault(
-            "model-and-kernel-differ",
-            format!("{model:?} {simulated:?}"),
-        ));
-    }
-    Ok(())
 }

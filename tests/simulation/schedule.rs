@@ -1,7 +1,8 @@
 //! Placements: every way to place the world's steps among the library's calls, found by playing.
 
+use crate::dependence::Step;
 use crate::run::{Played, Script};
-use crate::stage::{REST, Step};
+use crate::stage::REST;
 
 /// How far the placements of one script have been played.
 #[derive(Default, Clone, Copy)]
@@ -10,6 +11,8 @@ pub struct Tally {
     pub failed: u64,
     /// Placements before a call that reads nothing the step touches.
     pub commutes: u64,
+    /// Placements before a call that waits for the step, so that it comes first anyway.
+    pub waits: u64,
     pub most: u64,
 }
 
@@ -18,6 +21,7 @@ impl Tally {
         self.runs += other.runs;
         self.failed += other.failed;
         self.commutes += other.commutes;
+        self.waits += other.waits;
         self.most = self.most.max(other.most);
     }
 }
@@ -35,8 +39,9 @@ impl Placements<'_, '_> {
     fn play(&mut self, plan: &[u32], blocks: bool) -> Option<Played> {
         let played = self.script.play(plan, blocks, false);
         self.tally.runs += 1;
-        self.tally.failed += u64::from(played.fault.is_some());
-        self.tally.commutes += played.commutes;
+        self.tally.failed += u64::from(played.fault.is_some() || played.soft.is_some());
+        self.tally.commutes += played.left.commutes;
+        self.tally.waits += played.left.waits;
         self.tally.most = self.tally.most.max(played.most);
         (self.report)(plan, &played).then_some(played)
     }

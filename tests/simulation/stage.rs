@@ -6,9 +6,10 @@
 
 use std::rc::Rc;
 
-use asyncinotify::simulation::{Call, CallKind, Effect, Operation, Pending, with_kernel};
+use asyncinotify::simulation::{Call, Operation, Pending, with_kernel};
 
-use crate::disk::{Disk, Path, View, is_below};
+use crate::dependence::{Left, Seen, Step, depends, describe};
+use crate::disk::{Disk, View};
 use crate::judge::Judge;
 use crate::plain::Plain;
 use crate::support::replica::Fault;
@@ -16,33 +17,14 @@ use crate::text;
 
 /// A step that comes when the library is at rest.
 pub const REST: u32 = u32::MAX;
-/// What a call of the library depends on.
-pub struct Seen(Option<Call>);
-
-/// What the next step of the world does.
-#[derive(Clone)]
-pub struct Step {
-    effect: Effect,
-    /// It changes what there is to see; else it only tells.
-    shows: bool,
-    changes_mode: bool,
-    removes: bool,
-}
-
 /// Where one step of the world could come, too: its number, the call's number.
 pub type Choice = (u32, u32);
 
-#[derive(Default)]
-pub struct Left {
-    /// The call reads nothing that the step touches.
-    pub commutes: u64,
-}
-
 pub struct Stage {
     pub operations: Vec<Operation>,
-    next: usize,
+    pub next: usize,
     pending: Option<Pending>,
-    begun: bool,
+    pub begun: bool,
     pub plan: Vec<u32>,
     /// Where the steps came.
     pub taken: Vec<u32>,
@@ -130,7 +112,10 @@ impl Stage {
         loop {
             if let Some(pending) = &self.pending {
                 match with_kernel(|kernel| kernel.effect(pending)) {
-                    Some(effect) => return Some(self.describe(effect)),
+                    Some(effect) => {
+                        let operation = &self.operations[self.next];
+                        return Some(Step::new(operation, self.begun, effect));
+                    }
                     None => self.end_operation(),
                 }
             }
@@ -142,24 +127,6 @@ impl Stage {
                 Ok(pending) => self.pending = Some(pending),
                 Err(errno) => self.give_up(errno),
             }
-        }
-    }
-
-    fn describe(&self, effect: Effect) -> Step {
-        let operation = &self.operations[self.next];
-        let removes = matches!(
-            operation,
-            Operation::Unlink(_) | Operation::Rmdir(_) | Operation::Rename(..)
-        );
-        let only_tells = matches!(
-            operation,
-            Operation::Write(_) | Operation::Read(_) | Operation::Overflow
-        );
-        Step {
-            effect,
-            shows: !only_tells && (!self.begun || matches!(operation, Operation::Unlink(_))),
-            changes_mode: matches!(operation, Operation::Chmod(..)),
-            removes,
         }
     }
 
@@ -286,14 +253,22 @@ impl Stage {
 
     fn choose(&mut self, call: &Call, step: &Step) {
         if let Some(seen) = &mut self.seen {
-            seen.resize_with(self.call as usize - 1, || Seen(None));
-            seen.push(Seen(Some(call.clone())));
+            seen.resize_with(self.call as usize - 1, Seen::default);
+            seen.push(Seen::of(call));
             return;
         }
         if self.taken.len() < self.plan.len() {
             return;
         }
-        if depends(call, step) {
+        let waits = |pending: &Pending| {
+            with_kernel(|kernel| {
+                let lock = call.locks;
+                lock.is_some_and(|inode| kernel.holds_lock(pending, inode))
+            })
+        };
+        if self.pending.as_ref().is_some_and(waits) {
+            self.left.waits += 1;
+        } else if depends(call, step) {
             self.choices.push((self.taken.len() as u32, self.call));
         } else {
             self.left.commutes += 1;
@@ -348,60 +323,6 @@ impl Stage {
         taken
     }
 
-    /// Another process does all of something meanwhile.
-    fn nest(&mut self, operation: Option<Operation>) {
-        let Some(operation) = operation else {
-            return;
-        };
-        let done = with_kernel(|kernel| kernel.run(&operation));
-        self.note(|| {
-            format!(
-                "world, meanwhile: {}: {done:?}",
-                text::operation(&operation)
-            )
-        });
-        if done.is_ok() {
-            self.visible(&operation);
-            self.allow_old_names();
-            self.allow_new_names(&operation);
-        }
-    }
-
-    /// A rename is visible, but not told yet: what happens meanwhile in what is renamed can only be told by its old path.
-    fn allow_old_names(&mut self) {
-        if !self.begun {
-            return;
-        }
-        for (before, now) in moves(&self.operations[self.next]) {
-            let below = self
-                .disk
-                .nodes
-                .keys()
-                .filter(|path| **path == now || is_below(path, &now));
-            for path in below {
-                let old = [&before[..], &path[now.len()..]].concat();
-                self.judges.iter_mut().for_each(|judge| judge.allow(&old));
-            }
-        }
-    }
-
-    /// What was half done has gone elsewhere before it was told: it is told by a path that it has got since.
-    fn allow_new_names(&mut self, nested: &Operation) {
-        if !self.begun {
-            return;
-        }
-        let outer = &self.operations[self.next];
-        for (from, to) in moves(nested) {
-            for path in paths(outer)
-                .into_iter()
-                .filter(|path| is_below(path, &from))
-            {
-                let new = [&to[..], &path[from.len()..]].concat();
-                self.judges.iter_mut().for_each(|judge| judge.allow(&new));
-            }
-        }
-    }
-
     /// An operation that was done at one go.
     pub fn visible(&mut self, operation: &Operation) {
         self.disk.apply(operation);
@@ -425,74 +346,4 @@ impl Stage {
             .iter()
             .filter(|judge| judge.watch != 0 && !judge.removed && !judge.replica.ended)
     }
-}
-
-/// From where to where an operation moves something.
-fn moves(operation: &Operation) -> Vec<(Path, Path)> {
-    match operation {
-        Operation::Rename(from, to) => vec![(from.clone(), to.clone())],
-        Operation::Exchange(a, b) => vec![(a.clone(), b.clone()), (b.clone(), a.clone())],
-        _ => Vec::new(),
-    }
-}
-
-/// The paths that an operation tells of.
-fn paths(operation: &Operation) -> Vec<&Path> {
-    match operation {
-        Operation::Mkdir(path)
-        | Operation::Create(path)
-        | Operation::Write(path)
-        | Operation::Read(path) => vec![path],
-        Operation::Unlink(path) | Operation::Rmdir(path) | Operation::Chmod(path, _) => vec![path],
-        Operation::Symlink(_, path) | Operation::Link(_, path) => vec![path],
-        Operation::Rename(from, to) | Operation::Exchange(from, to) => vec![from, to],
-        _ => Vec::new(),
-    }
-}
-
-impl Seen {
-    /// Whether a block of steps before this call is another run than the same block after it.
-    pub fn depends_on(&self, steps: &[Step]) -> bool {
-        let call = self.0.as_ref();
-        call.is_some_and(|call| steps.iter().any(|step| depends(call, step)))
-    }
-}
-
-/// Whether a call goes another way after a step than before it: only then it is worth a run to place the step before it.
-fn depends(call: &Call, step: &Step) -> bool {
-    let common = step
-        .effect
-        .inodes
-        .iter()
-        .any(|inode| call.touches.contains(inode));
-    match call.kind {
-        // The library's own reading may be told before or after: that does not matter to anybody.
-        CallKind::Read | CallKind::Queued => step.effect.tells,
-        CallKind::Open | CallKind::Walk | CallKind::Lookup | CallKind::List => common && step.shows,
-        // By the open directory: only what is told to its watch matters, and its mode.
-        CallKind::AddWatch => {
-            common && (!step.shows || step.changes_mode || call.touches.len() > 1)
-        }
-        CallKind::RmWatch => common || step.effect.tells,
-        // The last one to close a directory that is gone lets its end be told.
-        CallKind::Close => common && step.removes,
-        CallKind::Holds => common,
-        CallKind::Stat | CallKind::Init => false,
-    }
-}
-
-fn describe(number: u32, call: &Call) -> String {
-    let lock = call.locks.map(|inode| format!(" lock {inode}"));
-    let queue = match call.kind {
-        CallKind::Read | CallKind::Queued => {
-            format!(" queued {}", with_kernel(|kernel| kernel.queued()))
-        }
-        _ => String::new(),
-    };
-    format!(
-        "  call {number}: {:?} {:?}{}{queue}",
-        call.kind,
-        call.touches,
-        lock.unwrap_or_default()
-    )
 }

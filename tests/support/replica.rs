@@ -6,6 +6,8 @@
 //! voids all marks; what has none at SYNC_END is swept. Only after a loss (Q_OVERFLOW, or a SYNC_BEGIN that comes by itself) may
 //! the replica be wrong, and only about entries that were not named since.
 
+mod bracket;
+
 use std::collections::{BTreeMap, HashMap};
 
 use libc::{IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
@@ -93,6 +95,8 @@ pub struct Replica {
     /// The root was watched at the last rest.
     settled: bool,
     blind_root: bool,
+    /// Some look-up may fail, so that it can't be found out where something has gone.
+    pub unsure: bool,
     begun: u64,
     pub listings: u64,
     /// Listings that no overflow called for.
@@ -114,6 +118,7 @@ impl Replica {
             moving: HashMap::new(),
             settled: false,
             blind_root: false,
+            unsure: false,
             begun: 0,
             listings: 0,
             repairs: 0,
@@ -343,7 +348,11 @@ impl Replica {
             }
         }
         let mut entry = Entry::new(event.is_dir(), true);
-        if let Some((from, branch)) = self.moving.remove(&event.cookie) {
+        // Where it can't be found out where something went, its cookie is forgotten: it comes as from outside.
+        let unsure = self.unsure || self.blind_root || self.expect.concurrent;
+        let forgotten = event.moved_from.is_none() && unsure;
+        let came = self.moving.remove(&event.cookie);
+        if let Some((from, branch)) = came.filter(|_| !forgotten) {
             if event.moved_from.as_ref() != Some(&from) {
                 let text = format!("{event}, after MOVED_FROM {}", from.escape_ascii());
                 return Err(fault("came-from-elsewhere", text));
@@ -400,68 +409,6 @@ impl Replica {
             None => {}
         }
         Ok(())
-    }
-
-    fn begin_listing(&mut self, event: &Told) -> Verdict {
-        if !self.expect.lists {
-            return Err(fault("a-list-that-was-not-asked-for", event));
-        }
-        let after_loss = match self.known {
-            Known::Lost => true,
-            Known::Listing { after_loss } => {
-                self.repairs += 1;
-                after_loss || self.begun > 0
-            }
-            // Some tangles of renames can be told apart by a repair only.
-            Known::Whole | Known::Unlisted => {
-                self.repairs += u64::from(self.begun > 0);
-                self.begun > 0
-            }
-        };
-        self.begun += 1;
-        self.blind_root = false;
-        for entry in self.entries.values_mut() {
-            entry.marked = false;
-            entry.blind = false;
-        }
-        self.known = Known::Listing { after_loss };
-        Ok(())
-    }
-
-    fn end_listing(&mut self, event: &Told) -> Verdict {
-        self.listings += 1;
-        if !self.expect.lists {
-            if self.known == Known::Whole {
-                // What was set up in the background, or a repair.
-                self.repairs += u64::from(self.begun > 0);
-            }
-            self.begun += 1;
-            self.known = Known::Unlisted;
-            return Ok(());
-        }
-        let Known::Listing { after_loss } = self.known else {
-            return Err(fault("the-end-of-no-list", event));
-        };
-        self.known = Known::Whole;
-        if !self.expect.complete {
-            return Ok(());
-        }
-        let unnamed: Vec<Vec<u8>> = self.unmarked();
-        if let Some(first) = unnamed.first().filter(|_| !after_loss) {
-            let text = format!("{} and {} more", first.escape_ascii(), unnamed.len() - 1);
-            return Err(fault("swept-without-a-loss", text));
-        }
-        for path in unnamed {
-            self.remove(&path);
-        }
-        Ok(())
-    }
-
-    /// What was not named in this bracket, but for what can't be named.
-    fn unmarked(&self) -> Vec<Vec<u8>> {
-        let unmarked = self.entries.iter().filter(|(_, entry)| !entry.marked);
-        let told = unmarked.filter(|(path, _)| !self.is_blind(path));
-        told.map(|(path, _)| path.clone()).collect()
     }
 
     /// Takes an entry and all below it.

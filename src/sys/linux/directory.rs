@@ -157,8 +157,8 @@ impl Directory {
         })
     }
 
-    /// Watches this very directory, whatever its path is by now. `path`, which ends with a NUL, is where it should be: it
-    /// serves where there is no /proc.
+    /// Watches this very directory, also if its path has changed. `path`, which ends with a NUL, is where the directory
+    /// should be. The path is needed where there is no /proc.
     pub(crate) fn watch(
         &self,
         inotify: &InotifyFd,
@@ -174,8 +174,8 @@ impl Directory {
         }
     }
 
-    /// The same without /proc: by path, with a look before and after whether the path leads here. What remains is that
-    /// somebody swaps it there and back between the two looks.
+    /// Watches this directory without /proc: by path, with a look before and after whether the path leads here. A swap
+    /// there and back between the two looks remains unseen.
     fn watch_by_path(&self, inotify: &InotifyFd, path: &[u8], mask: Mask) -> Sys<i32> {
         let here = self.identity()?;
         let is_here = || {
@@ -186,7 +186,7 @@ impl Directory {
         if !is_here()? {
             return Err(libc::ESTALE);
         }
-        // A watch that is there already stays, whatever it is on.
+        // A watch that was there before stays, also if it is on another directory.
         let new = (mask - Mask::MASK_ADD) | Mask::MASK_CREATE | Mask::DONT_FOLLOW;
         let (wd, is_new) = match inotify.add_terminated(path, new) {
             Err(libc::EEXIST) => (

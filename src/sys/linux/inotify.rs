@@ -37,7 +37,8 @@ impl InotifyFd {
         check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask.bits()) })
     }
 
-    /// The same with a path of which is only known that a NUL is at its end: looking through all of it takes its time.
+    /// Adds a watch like `add`. The path must have a NUL at its end; that it has no other is not checked, as a look through
+    /// a long path takes time.
     pub(crate) fn add_terminated(&self, path: &[u8], mask: Mask) -> Sys<i32> {
         if path.last() != Some(&0) {
             return Err(libc::EINVAL);

@@ -3,7 +3,7 @@
 use super::Kernel;
 use super::inodes::{DentryId, InodeId, InodeKind, Killed, Name};
 use super::operations::Plan;
-use super::steps::Effect;
+use super::touch::{Aspect, Touch};
 use libc::{
     IN_ACCESS, IN_ATTRIB, IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF,
     IN_ISDIR, IN_MODIFY, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN, IN_UNMOUNT,
@@ -231,6 +231,10 @@ impl Kernel {
         let inode = &mut self.inodes[inode];
         inode.links -= 1;
         inode.dead = inode.is_directory();
+        if inode.dead {
+            // shrink_dcache_parent: it was empty, so these are names of which it was known that there are none.
+            inode.entries.clear();
+        }
     }
 
     fn isdir(&self, inode: InodeId) -> u32 {
@@ -342,37 +346,35 @@ impl Kernel {
         }
     }
 
-    /// What the next step touches: an action, and what is done along with it.
-    pub(super) fn effect_of(&self, actions: &VecDeque<Action>) -> Effect {
-        let mut effect = Effect::default();
+    /// What the next step touches, an action and what is done along with it, and whether it tells.
+    pub(super) fn touched_by_next(&self, actions: &Actions) -> (Vec<Touch>, bool) {
+        let mut aspects = Vec::new();
         for (index, action) in actions.iter().enumerate() {
             // Whether it is done along depends on the watches of its inode, which a call can change.
             let may_join = matches!(action, Action::Own { .. } | Action::End { .. });
             let joins = index == 0 || self.is_unseen(action);
             if joins || may_join {
-                effect.inodes.extend(self.inodes_of(action));
+                aspects.extend(self.touched_by_action(action));
             }
             if !joins {
                 break;
             }
-            effect.tells |= index == 0 && self.is_action_heard(action);
         }
-        effect.inodes.sort_unstable();
-        effect.inodes.dedup();
-        effect
+        let is_heard = |action| self.is_action_heard(action);
+        (aspects, actions.front().is_some_and(is_heard))
     }
 
-    fn inodes_of(&self, action: &Action) -> Vec<u64> {
-        let number = |inode: InodeId| self.inodes[inode].number;
+    fn touched_by_action(&self, action: &Action) -> Vec<Touch> {
+        let watches = |inode: InodeId| self.changes(inode, Aspect::Watches);
         match *action {
             Action::Apply(ref plan) => self.touched_by(plan),
-            Action::Entry { directory, .. } => vec![number(directory)],
-            Action::Own { inode, .. } => vec![number(inode)],
-            Action::Both { dentry, .. } => self.numbers(dentry).to_vec(),
+            Action::Entry { directory, .. } => vec![watches(directory)],
+            Action::Own { inode, .. } => vec![watches(inode)],
+            Action::Both { dentry, .. } => self.touched_by_telling(dentry).to_vec(),
             Action::Put(dentry) => self.ends_with(dentry),
             Action::End { inode, parent } => {
                 let above = parent.map(|parent| self.ends_with(parent));
-                [vec![number(inode)], above.unwrap_or_default()].concat()
+                [vec![watches(inode)], above.unwrap_or_default()].concat()
             }
             Action::Drop(_) | Action::Unlock => Vec::new(),
         }
@@ -380,7 +382,7 @@ impl Kernel {
 
     pub(super) fn hash_action(&self, action: &Action, hasher: &mut impl Hasher) {
         std::mem::discriminant(action).hash(hasher);
-        self.inodes_of(action).hash(hasher);
+        self.touched_by_action(action).hash(hasher);
         match action {
             Action::Entry {
                 name, mask, cookie, ..

@@ -1,7 +1,7 @@
 //! Directories of the simulated kernel, with the functions of `sys::linux::directory`.
 
 use super::files::{Descriptor, File, Position, look_up};
-use super::inodes::{InodeKind, SEARCH};
+use super::inodes::InodeKind;
 use super::inotify::{self, InotifyFd};
 use super::schedule::{CallKind, Preview, enter};
 use super::with_kernel;
@@ -74,12 +74,7 @@ impl Directory {
     /// Looks up a name that nothing has, which takes the directory's lock.
     pub(crate) fn wait_for_renames(&self) -> Sys<()> {
         enter(CallKind::Lookup, |kernel| {
-            let inode = kernel.inode_of(kernel.directory_at(self.0.number()));
-            Preview {
-                touches: vec![inode.number],
-                locks: (inode.mode & SEARCH != 0).then_some(inode.number),
-                ..Preview::default()
-            }
+            kernel.preview_nothing(self.0.number())
         })?;
         with_kernel(|kernel| kernel.look_up_nothing(self.0.number()))
     }
@@ -197,16 +192,9 @@ fn try_open_at(
         return Err(libc::EINVAL);
     }
     let base = base.map(|directory| directory.0.number());
+    let list = access == Access::List;
     enter(CallKind::Open, |kernel| {
-        if kernel.check_descriptors().is_err() {
-            return Preview::default();
-        }
-        let (preview, found) = kernel.preview_walk(base, path, follow);
-        let is_heard = |dentry| kernel.is_heard_of(dentry, libc::IN_OPEN);
-        Preview {
-            tells: access == Access::List && found.is_some_and(is_heard),
-            ..preview
-        }
+        kernel.preview_open(base, path, list, follow)
     })?;
     // The kernel reserves the descriptor before it looks at the path.
     with_kernel(|kernel| kernel.check_descriptors())?;

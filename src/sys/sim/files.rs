@@ -1,7 +1,7 @@
 //! The descriptors of the library's process, and what the kernel does with them.
 
 use super::inodes::{DentryId, Inode, InodeKind, Name, READ, SEARCH};
-use super::schedule::{self, CallKind, Preview};
+use super::schedule::{self, CallKind};
 use super::walk::{Walk, Who};
 use super::{KERNEL, Kernel, with_kernel};
 use crate::sys::Sys;
@@ -92,47 +92,6 @@ impl Kernel {
         }
     }
 
-    fn preview_close(&self, file: u32) -> Preview {
-        let File::Directory { dentry, position } = &self.files[file] else {
-            let instance = self.instance_at(file);
-            let watches = self.instances[instance].watches.values();
-            return Preview {
-                touches: watches.map(|&inode| self.inodes[inode].number).collect(),
-                reads_queue: true,
-                ..Preview::default()
-            };
-        };
-        let is_heard = position.is_some() && self.is_heard_of(*dentry, libc::IN_CLOSE_NOWRITE);
-        Preview {
-            touches: self.ends_with(*dentry),
-            tells: is_heard || self.is_last_use(*dentry),
-            ..Preview::default()
-        }
-    }
-
-    pub(super) fn preview_list(&self, file: u32) -> Preview {
-        let File::Directory {
-            dentry,
-            position: Some(_),
-        } = self.files[file]
-        else {
-            return Preview::default();
-        };
-        let tells = self.is_heard_of(dentry, libc::IN_ACCESS);
-        let numbers = self.numbers(dentry);
-        Preview {
-            // The name that the directory has counts only if it is told.
-            touches: if tells {
-                numbers.to_vec()
-            } else {
-                vec![numbers[0]]
-            },
-            tells,
-            locks: Some(numbers[0]),
-            ..Preview::default()
-        }
-    }
-
     /// getdents64(2): appends entries of at most `max` bytes together.
     pub(super) fn list(&mut self, file: u32, buffer: &mut Vec<u8>, max: usize) -> Sys<usize> {
         let dentry = self.directory_at(file);
@@ -217,51 +176,8 @@ impl Kernel {
         }
     }
 
-    fn start_of(&self, base: Option<u32>) -> DentryId {
+    pub(super) fn start_of(&self, base: Option<u32>) -> DentryId {
         base.map_or(self.root, |file| self.directory_at(file))
-    }
-
-    /// What a call that looks up a path touches.
-    pub(super) fn preview_walk(
-        &self,
-        base: Option<u32>,
-        path: &[u8],
-        follow: bool,
-    ) -> (Preview, Option<DentryId>) {
-        let mut walk = Walk::new(Who::Library, self.start_of(base), path, follow);
-        walk.touched = Some(Vec::new());
-        let found = self.walk(&mut walk).ok();
-        let directory = walk
-            .missed
-            .map(|(directory, _)| self.inodes[directory].number);
-        let preview = Preview {
-            touches: walk.touched.unwrap_or_default(),
-            locks: directory,
-            ..Preview::default()
-        };
-        (preview, found)
-    }
-
-    /// What the next component of a look-up touches, or what comes when it is over.
-    fn preview_component(&self, walk: &Walk<'_>, more: bool) -> Preview {
-        let mut touches = self.ends_with(walk.at);
-        let mut tells = self.is_last_use(walk.at);
-        let mut next = walk.clone();
-        if !more {
-            // The call may open it, or watch it.
-            tells |= self.is_heard_of(walk.at, libc::IN_OPEN) || self.is_full();
-        } else if self.walk_on(&mut next).is_ok() {
-            touches.push(self.inode_of(next.at).number);
-        }
-        let missed = next
-            .missed
-            .map(|(directory, _)| self.inodes[directory].number);
-        Preview {
-            touches,
-            tells,
-            locks: missed,
-            ..Preview::default()
-        }
     }
 
     fn move_hold(&mut self, from: Option<DentryId>, to: DentryId) {

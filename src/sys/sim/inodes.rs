@@ -231,17 +231,6 @@ impl Kernel {
         !it.hashed && it.count == 1
     }
 
-    /// The inodes that matter when one user of a dentry goes: with it, those above it may end.
-    pub(super) fn ends_with(&self, dentry: DentryId) -> Vec<u64> {
-        let mut numbers = self.numbers(dentry).to_vec();
-        let mut last = dentry;
-        while self.is_last_use(last) {
-            last = self.dentries[last].parent;
-            numbers.extend(self.numbers(last));
-        }
-        numbers
-    }
-
     fn kill(&mut self, dentry: DentryId, holds_parent: bool) -> Killed {
         let Dentry { inode, parent, .. } = self.dentries[dentry];
         self.dentries.remove(dentry);

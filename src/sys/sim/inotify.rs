@@ -54,10 +54,7 @@ impl InotifyFd {
         let follow = !mask.contains(Mask::DONT_FOLLOW);
         let valid = check_mask(mask);
         enter(CallKind::AddWatch, |kernel| match valid {
-            Ok(()) => Preview {
-                tells: kernel.is_full(),
-                ..kernel.preview_walk(None, path, follow).0
-            },
+            Ok(()) => kernel.preview_add(path, follow),
             Err(_) => Preview::default(),
         })?;
         valid?;
@@ -80,25 +77,19 @@ impl InotifyFd {
     }
 
     pub(crate) fn rm(&self, wd: i32) -> Sys<()> {
-        enter(CallKind::RmWatch, |kernel| Preview {
-            tells: true,
-            ..self.preview_wd(kernel, wd)
+        enter(CallKind::RmWatch, |kernel| {
+            kernel.preview_wd(self.fd.number(), wd, true)
         })?;
         with_kernel(|kernel| kernel.remove_watch(kernel.instance_at(self.fd.number()), wd))
     }
 
-    fn preview_wd(&self, kernel: &Kernel, wd: i32) -> Preview {
-        let instance = &kernel.instances[kernel.instance_at(self.fd.number())];
-        let inode = instance.watches.get(&wd);
-        Preview {
-            touches: inode.map_or(Vec::new(), |&inode| vec![kernel.inodes[inode].number]),
-            ..Preview::default()
-        }
-    }
-
     /// Whether the kernel still has a watch; None where there is no /proc to tell.
     pub(crate) fn holds(&self, wd: i32) -> Option<bool> {
-        enter(CallKind::Holds, |kernel| self.preview_wd(kernel, wd)).ok()?;
+        let number = self.fd.number();
+        enter(CallKind::Holds, |kernel| {
+            kernel.preview_wd(number, wd, false)
+        })
+        .ok()?;
         with_kernel(|kernel| {
             let instance = &kernel.instances[kernel.instance_at(self.fd.number())];
             kernel.proc.then(|| instance.watches.contains_key(&wd))
@@ -144,12 +135,7 @@ impl InotifyFd {
 /// inotify_add_watch(2) of /proc/thread-self/fd/N: the open directory itself, whatever its path is.
 pub(super) fn add_open(inotify: &InotifyFd, directory: &Descriptor, mask: Mask) -> Sys<i32> {
     enter(CallKind::AddWatch, |kernel| {
-        let dentry = kernel.directory_at(directory.number());
-        Preview {
-            touches: vec![kernel.inode_of(dentry).number],
-            tells: kernel.is_full(),
-            ..Preview::default()
-        }
+        kernel.preview_add_open(directory.number())
     })?;
     check_mask(mask)?;
     with_kernel(|kernel| {

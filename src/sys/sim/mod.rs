@@ -16,19 +16,22 @@ mod files;
 mod inodes;
 pub(crate) mod inotify;
 mod operations;
+mod preview;
 mod queue;
 mod schedule;
 mod snapshot;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod touch;
 mod walk;
 mod watches;
 
 pub use bare::{BareDirectory, BareInotify};
 pub use operations::Operation;
 pub use schedule::{Call, CallKind, Schedule, set_schedule};
-pub use steps::{Effect, Pending};
+pub use steps::Pending;
+pub use touch::{Aspect, Effect, Touch};
 
 use arena::Arena;
 use files::File;

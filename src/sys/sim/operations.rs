@@ -29,6 +29,7 @@ pub enum Operation {
 
 use super::Kernel;
 use super::inodes::{DentryId, InodeId, InodeKind, Name};
+use super::touch::{Aspect, Touch};
 use crate::sys::Sys;
 
 /// An operation whose paths are looked up and which can be done.
@@ -256,8 +257,8 @@ impl Kernel {
         }
     }
 
-    /// Any of them that is open forbids to unmount.
-    pub(super) fn inodes_mounted_at(&self, path: &[u8]) -> Vec<u64> {
+    /// What is mounted at a path can't be unmounted while any of it is open.
+    pub(super) fn users_mounted_at(&self, path: &[u8]) -> Vec<Touch> {
         let Ok(root) = self.find(path, true) else {
             return Vec::new();
         };
@@ -265,7 +266,7 @@ impl Kernel {
         let inodes = self.inodes.iter().map(|(_, inode)| inode);
         inodes
             .filter(|inode| inode.filesystem == filesystem)
-            .map(|inode| inode.number)
+            .map(|inode| Touch::reads(inode.number, Aspect::Users))
             .collect()
     }
 
@@ -336,34 +337,73 @@ impl Kernel {
             .next()
     }
 
-    /// The inodes that an operation's first step reads or changes.
-    pub(super) fn touched_by(&self, plan: &Plan) -> Vec<u64> {
-        let inode = |dentry: DentryId| self.inode_of(dentry).number;
-        let mut numbers = match *plan {
-            Plan::Make { parent, .. } => vec![inode(parent)],
+    /// What an operation's change reads and changes.
+    pub(super) fn touched_by(&self, plan: &Plan) -> Vec<Touch> {
+        let inode = |dentry: DentryId| self.dentries[dentry].inode;
+        let entry = |parent, name: &[u8]| self.changes(inode(parent), Aspect::entry(name));
+        match *plan {
+            Plan::Make {
+                parent, ref name, ..
+            } => vec![entry(parent, name)],
             Plan::Link {
-                inode: linked,
+                inode,
                 parent,
-                ..
-            } => vec![inode(parent), self.inodes[linked].number],
-            Plan::Remove(dentry) => self.numbers(dentry).to_vec(),
-            Plan::Open { dentry, .. } => self.numbers(dentry).to_vec(),
-            Plan::Rename {
-                from, parent, over, ..
-            } => {
-                let mut numbers = self.numbers(from).to_vec();
-                numbers.push(inode(parent));
-                numbers.extend(over.map(inode));
-                numbers
+                ref name,
+            } => vec![entry(parent, name), self.reads(inode, Aspect::Watches)],
+            Plan::Remove(dentry) => self.touched_by_end(dentry),
+            Plan::Open { dentry, .. } => {
+                let mut aspects = self.touched_by_telling(dentry).to_vec();
+                aspects.push(self.changes(inode(dentry), Aspect::Users));
+                aspects
             }
-            Plan::Exchange(a, b) => [self.numbers(a), self.numbers(b)].concat(),
-            Plan::Chmod(dentry, _) | Plan::Mount(dentry) | Plan::Unmount(dentry) => {
-                vec![inode(dentry)]
+            Plan::Rename {
+                from,
+                parent,
+                ref name,
+                over,
+            } => {
+                let mut aspects = self.touched_by_move(from).to_vec();
+                aspects.push(entry(parent, name));
+                aspects.extend(over.into_iter().flat_map(|over| self.touched_by_end(over)));
+                aspects
+            }
+            Plan::Exchange(a, b) => [a, b].map(|it| self.touched_by_move(it)).concat(),
+            Plan::Chmod(dentry, _) => vec![self.changes(inode(dentry), Aspect::Mode)],
+            Plan::Mount(dentry) => vec![self.entry_of(dentry)],
+            Plan::Unmount(root) => {
+                let filesystem = &self.filesystems[self.inode_of(root).filesystem];
+                let mountpoint = filesystem.mountpoint;
+                mountpoint.map(|it| self.entry_of(it)).into_iter().collect()
             }
             Plan::Nothing | Plan::Overflow => Vec::new(),
-        };
-        numbers.sort_unstable();
-        numbers.dedup();
-        numbers
+        }
+    }
+
+    /// An open file is told of. A watch that hears may be one that hears only once.
+    pub(super) fn touched_by_telling(&self, dentry: DentryId) -> [Touch; 3] {
+        let inode = self.dentries[dentry].inode;
+        [
+            self.reads(inode, Aspect::Place),
+            self.changes(inode, Aspect::Watches),
+            self.changes(self.directory_of(dentry), Aspect::Watches),
+        ]
+    }
+
+    fn entry_of(&self, dentry: DentryId) -> Touch {
+        let name = &self.dentries[dentry].name;
+        self.changes(self.directory_of(dentry), Aspect::entry(name))
+    }
+
+    fn touched_by_move(&self, dentry: DentryId) -> [Touch; 2] {
+        let inode = self.dentries[dentry].inode;
+        [self.entry_of(dentry), self.changes(inode, Aspect::Place)]
+    }
+
+    fn touched_by_end(&self, dentry: DentryId) -> Vec<Touch> {
+        let inode = self.dentries[dentry].inode;
+        let mut aspects = self.touched_by_move(dentry).to_vec();
+        aspects.push(self.changes(inode, Aspect::Users));
+        aspects.push(self.changes(inode, Aspect::Watches));
+        aspects
     }
 }

@@ -1,5 +1,6 @@
 //! The schedule: who takes the next step, the library or the world.
 
+use super::touch::{self, Aspect, Touch};
 use super::{Kernel, with_kernel};
 use crate::sys::Sys;
 use std::cell::RefCell;
@@ -40,8 +41,10 @@ pub struct Call {
     pub kind: CallKind,
     /// The first one since `reset` has the number 1.
     pub number: u64,
-    /// The inodes whose entries, attributes or watches the call reads or changes.
+    /// The inodes that the call reads or changes.
     pub touches: Vec<u64>,
+    /// What of them.
+    pub aspects: Vec<Touch>,
     pub reads_queue: bool,
     /// Whether the call itself queues events, or depends on the end of a watch.
     pub tells: bool,
@@ -52,7 +55,7 @@ pub struct Call {
 /// What a call looks at.
 #[derive(Default)]
 pub(super) struct Preview {
-    pub(super) touches: Vec<u64>,
+    pub(super) aspects: Vec<Touch>,
     pub(super) reads_queue: bool,
     pub(super) tells: bool,
     pub(super) locks: Option<u64>,
@@ -105,15 +108,17 @@ fn ask(kind: CallKind, number: u64, preview: impl FnOnce(&Kernel) -> Preview) ->
         }
     };
     let Preview {
-        touches,
+        mut aspects,
         reads_queue,
         tells,
         locks,
     } = with_kernel(|kernel| preview(kernel));
+    aspects.extend(locks.map(|inode| Touch::reads(inode, Aspect::Lock)));
     let errno = schedule(&Call {
         kind,
         number,
-        touches,
+        touches: touch::inodes(&aspects),
+        aspects,
         reads_queue,
         tells,
         locks,

@@ -60,6 +60,16 @@ impl Kernel {
         instances.map(|(_, it)| it.queue.events().count()).sum()
     }
 
+    /// The events that can be read: wd, mask, cookie, name.
+    pub fn raw_events(&self) -> Vec<(i32, u32, u32, Vec<u8>)> {
+        let events = self.instances.iter().flat_map(|(_, it)| it.queue.events());
+        let raw = events.map(|event| {
+            let name = event.name.as_ref().map_or(Vec::new(), |name| name.to_vec());
+            (event.wd, event.mask, event.cookie, name)
+        });
+        raw.collect()
+    }
+
     pub fn open_descriptors(&self) -> usize {
         self.files.len()
     }

@@ -4,6 +4,7 @@ use super::Kernel;
 use super::actions::Action;
 use super::inodes::InodeId;
 use super::operations::{Locks, Operation, Plan};
+use super::touch::{self, Aspect, Effect};
 use crate::sys::Sys;
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
@@ -12,16 +13,6 @@ use std::hash::{Hash, Hasher};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Pending {
     number: u64,
-}
-
-/// What the next step of an operation reads or changes. A call that touches none of it goes the same way before the step
-/// and after it.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Effect {
-    /// Inodes whose entries, attributes or watches matter.
-    pub inodes: Vec<u64>,
-    /// Whether an event is queued, as the watches are now.
-    pub tells: bool,
 }
 
 #[derive(Debug)]
@@ -89,7 +80,7 @@ impl Kernel {
     pub fn effect(&self, pending: &Pending) -> Option<Effect> {
         let running = &self.running[self.running_index(pending.number)?];
         let Some(operation) = &running.start else {
-            return Some(self.effect_of(&running.actions));
+            return Some(self.effect_of(running));
         };
         let plan = self.plan(operation).unwrap_or(Plan::Nothing);
         let tells = match plan {
@@ -101,23 +92,35 @@ impl Kernel {
             Plan::Overflow => true,
             _ => false,
         };
-        let inodes = match operation {
-            Operation::Unmount(path) => self.inodes_mounted_at(path),
-            _ => self.touched_by(&plan),
-        };
-        Some(Effect { inodes, tells })
+        let mut aspects = self.touched_by(&plan);
+        if let Operation::Unmount(path) = operation {
+            aspects.extend(self.users_mounted_at(path));
+        }
+        let held = self.locks_of(&plan).held;
+        let locks = held.into_iter().flatten();
+        aspects.extend(locks.map(|inode| self.changes(inode, Aspect::Lock)));
+        let shows = !matches!(plan, Plan::Nothing | Plan::Open { .. } | Plan::Overflow);
+        Some(Effect {
+            inodes: touch::inodes(&aspects),
+            aspects,
+            tells,
+            shows,
+            holds: Vec::new(),
+        })
     }
 
-    /// Whether the operation has made its change and still holds the lock of an inode. A call that takes the lock runs the
-    /// operation on first, so that it goes the same way whether or not the next step has been taken.
-    pub fn holds_lock(&self, pending: &Pending, inode: u64) -> bool {
-        let Some(index) = self.running_index(pending.number) else {
-            return false;
-        };
-        let running = &self.running[index];
-        let mut held = running.locks.held.iter().flatten();
-        let is_changed = !matches!(running.actions.front(), Some(Action::Apply(_)));
-        is_changed && held.any(|&held| self.inodes[held].number == inode)
+    fn effect_of(&self, running: &Running) -> Effect {
+        let (aspects, tells) = self.touched_by_next(&running.actions);
+        let shows = matches!(running.actions.front(), Some(Action::Apply(_)));
+        let held = running.locks.held.iter().flatten();
+        let holds = held.filter(|_| !shows);
+        Effect {
+            inodes: touch::inodes(&aspects),
+            aspects,
+            tells,
+            shows,
+            holds: holds.map(|&inode| self.inodes[inode].number).collect(),
+        }
     }
 
     pub(super) fn hash_running(&self, running: &Running, hasher: &mut impl Hasher) {

@@ -2,6 +2,7 @@
 
 use super::Kernel;
 use super::inodes::{DentryId, Inode, InodeId, InodeKind, Name, SEARCH};
+use super::touch::{Aspect, Touch};
 use crate::sys::Sys;
 use std::borrow::Cow;
 
@@ -24,8 +25,8 @@ pub(super) struct Walk<'a> {
     next: usize,
     follow: bool,
     links: u32,
-    /// The inodes that were looked at, if somebody wants to know.
-    pub(super) touched: Option<Vec<u64>>,
+    /// What was looked at, if somebody wants to know.
+    pub(super) touched: Option<Vec<Touch>>,
     /// A name that was not found, and for which the lock of its directory was needed.
     pub(super) missed: Option<(InodeId, Name)>,
 }
@@ -73,11 +74,9 @@ impl<'a> Walk<'a> {
         self.rest[self.next..].iter().all(|&byte| byte == b'/')
     }
 
-    fn touch(&mut self, inode: &Inode) {
-        if let Some(touched) = &mut self.touched
-            && !touched.contains(&inode.number)
-        {
-            touched.push(inode.number);
+    fn touch(&mut self, inode: &Inode, aspect: Aspect) {
+        if let Some(touched) = &mut self.touched {
+            touched.push(Touch::reads(inode.number, aspect));
         }
     }
 }
@@ -93,9 +92,8 @@ impl Kernel {
         }
         if walk.rest[0] == b'/' {
             walk.at = self.topmost(self.root);
+            self.touch_mounts(walk, walk.at);
         }
-        let start = self.inode_of(walk.at);
-        walk.touch(start);
         Ok(())
     }
 
@@ -108,10 +106,19 @@ impl Kernel {
         if !directory.is_directory() {
             return Err(libc::ENOTDIR);
         }
+        walk.touch(directory, Aspect::Mode);
         if walk.who == Who::Library && directory.mode & SEARCH == 0 {
             return Err(libc::EACCES);
         }
         let above = walk.at;
+        let aspect = match &walk.rest[range.clone()] {
+            b"." => None,
+            b".." => Some(Aspect::Place),
+            name => walk.touched.is_some().then(|| Aspect::entry(name)),
+        };
+        if let Some(aspect) = aspect {
+            walk.touch(directory, aspect);
+        }
         let found = match &walk.rest[range] {
             b"." => above,
             b".." => self.above(above),
@@ -128,7 +135,7 @@ impl Kernel {
             },
         };
         let inode = self.inode_of(found);
-        walk.touch(inode);
+        self.touch_mounts(walk, found);
         if let InodeKind::Symlink(target) = &inode.kind
             && (walk.follow || slash)
         {
@@ -139,6 +146,18 @@ impl Kernel {
             return Err(libc::ENOTDIR);
         }
         Ok(!walk.is_over())
+    }
+
+    /// What is mounted, and what it is mounted over, may have something else mounted over it.
+    fn touch_mounts(&self, walk: &mut Walk<'_>, mut dentry: DentryId) {
+        while walk.touched.is_some() && self.dentries[dentry].parent == dentry {
+            let inode = self.inode_of(dentry);
+            walk.touch(inode, Aspect::entry(b""));
+            let Some(mountpoint) = self.filesystems[inode.filesystem].mountpoint else {
+                return;
+            };
+            dentry = mountpoint;
+        }
     }
 
     fn follow_link(&self, walk: &mut Walk<'_>, directory: DentryId, target: &Name) -> Sys<bool> {

@@ -22,17 +22,19 @@ struct Outcome {
 struct Asked {
     call: Call,
     effect: Option<Effect>,
-    holds_lock: bool,
 }
 
 impl Asked {
     fn are_independent(&self) -> bool {
-        let Some(effect) = &self.effect else {
-            return true;
-        };
-        let touch = |inode| self.call.touches.contains(inode);
-        let both_queue = effect.tells && (self.call.tells || self.call.reads_queue);
-        self.holds_lock || (!both_queue && !effect.inodes.iter().any(touch))
+        let effect = self.effect.as_ref();
+        effect.is_none_or(|effect| effect.commutes_with(&self.call))
+    }
+
+    /// The call waits for the operation's lock, so it takes the step itself.
+    fn waits(&self) -> bool {
+        let holds = self.effect.as_ref().map(|effect| &effect.holds);
+        let locked = holds.zip(self.call.locks);
+        locked.is_some_and(|(holds, lock)| holds.contains(&lock))
     }
 }
 
@@ -49,7 +51,7 @@ pub(super) fn run(seed: u64, calls: usize) -> Result<(), String> {
             }
             compared += 1;
             let before = play(seed, Some((at, false))).0;
-            let after = play(seed, Some((at + 1, said.holds_lock))).0;
+            let after = play(seed, Some((at + 1, said.waits()))).0;
             if before != after {
                 let (call, effect) = (&said.call, &said.effect);
                 return Err(format!(
@@ -84,10 +86,6 @@ fn play(seed: u64, step: Option<(usize, bool)>) -> (Outcome, Vec<Asked>) {
         record.borrow_mut().push(with_kernel(|kernel| Asked {
             call: call.clone(),
             effect: pending.as_ref().and_then(|it| kernel.effect(it)),
-            holds_lock: pending
-                .as_ref()
-                .zip(call.locks)
-                .is_some_and(|(it, inode)| kernel.holds_lock(it, inode)),
         }));
         if step == Some((number, false)) {
             take_step(&mut pending);

@@ -22,7 +22,6 @@ pub(crate) struct Real {
     folder: Folder,
     inotify: OwnedFd,
     allowed: Allowed,
-    mounted: Vec<CString>,
 }
 
 fn check(result: c_int) -> Sys<c_int> {
@@ -75,7 +74,6 @@ impl Real {
             folder,
             inotify: owned(inotify).expect("an inotify instance"),
             allowed,
-            mounted: Vec::new(),
         }
     }
 
@@ -109,7 +107,7 @@ impl Real {
         }
     }
 
-    pub(crate) fn operate(&mut self, operation: &Operation) -> Sys<()> {
+    pub(crate) fn operate(&self, operation: &Operation) -> Sys<()> {
         use std::fs;
         let at = |path: &[u8]| self.full_path(path);
         match operation {
@@ -173,23 +171,17 @@ impl Real {
         check(result as c_int).map(drop)
     }
 
-    fn mount(&mut self, path: &[u8]) -> Sys<()> {
+    fn mount(&self, path: &[u8]) -> Sys<()> {
         let path = self.path(path);
         let (what, none) = (c"tmpfs".as_ptr(), std::ptr::null());
         // SAFETY: the strings are NUL-terminated.
-        check(unsafe { libc::mount(what, path.as_ptr(), what, 0, none) })?;
-        self.mounted.push(path);
-        Ok(())
+        check(unsafe { libc::mount(what, path.as_ptr(), what, 0, none) }).map(drop)
     }
 
-    fn unmount(&mut self, path: &[u8]) -> Sys<()> {
+    fn unmount(&self, path: &[u8]) -> Sys<()> {
         let path = self.path(path);
         // SAFETY: the path is NUL-terminated.
-        check(unsafe { libc::umount2(path.as_ptr(), 0) })?;
-        // By another path than it was mounted by, perhaps: then the list is only too long.
-        let last = self.mounted.iter().rposition(|mounted| *mounted == path);
-        last.map(|index| self.mounted.remove(index));
-        Ok(())
+        check(unsafe { libc::umount2(path.as_ptr(), 0) }).map(drop)
     }
 
     pub(crate) fn open(
@@ -330,11 +322,16 @@ impl Real {
 }
 
 impl Drop for Real {
+    /// What is mounted in the folder keeps it from being removed. A mountpoint may have another path by now.
     fn drop(&mut self) {
-        // The last mounted first; a mountpoint may have been renamed with what is above it.
-        while let Some(path) = self.mounted.pop() {
-            // SAFETY: the path is NUL-terminated.
-            unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        let mounts = std::fs::read_to_string("/proc/thread-self/mounts").unwrap_or_default();
+        for line in mounts.lines().rev() {
+            let path = line.split(' ').nth(1).unwrap_or_default();
+            if std::path::Path::new(path).starts_with(self.folder.path()) {
+                let path = CString::new(path).expect("no NUL");
+                // SAFETY: the path is NUL-terminated.
+                unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+            }
         }
     }
 }

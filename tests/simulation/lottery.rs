@@ -1,0 +1,105 @@
+//! Many random runs, by two threads.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crate::findings::Findings;
+use crate::random::{self, Counts};
+use crate::run::Played;
+use crate::schedule::Tally;
+use crate::support::replica::fault;
+
+/// So many runs are played twice, and must go the same way.
+const TWICE: u64 = 200;
+
+#[derive(Clone, Copy)]
+pub enum Length {
+    Seeds(u64),
+    Until(Instant),
+}
+
+impl Length {
+    pub fn of(seconds: u64) -> Length {
+        Length::Until(Instant::now() + Duration::from_secs(seconds))
+    }
+
+    fn is_over(self, played: u64) -> bool {
+        match self {
+            Length::Seeds(count) => played >= count,
+            Length::Until(end) => Instant::now() >= end,
+        }
+    }
+}
+
+struct Lottery {
+    first: u64,
+    length: Length,
+    next: AtomicU64,
+    findings: Findings,
+    sums: Mutex<(Tally, Counts)>,
+}
+
+/// Plays seeds from the first on; prints what failed, and what was done.
+pub fn play(first: u64, length: Length, lines: usize) -> Tally {
+    let start = Instant::now();
+    let lottery = Lottery {
+        first,
+        length,
+        next: AtomicU64::new(first),
+        findings: Findings::new(),
+        sums: Mutex::default(),
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| lottery.run());
+        scope.spawn(|| lottery.run());
+    });
+    lottery.findings.print(lines);
+    let (tally, counts) = lottery.sums.into_inner().expect("no panic");
+    let rate = counts.operations as f64 / start.elapsed().as_secs_f64();
+    println!(
+        "seeds {first} to {}: {} operations ({rate:.0} operations/s), {} system calls, {} faults injected, {} overflows, {} errors told, {} repairs without an overflow, most calls in one call: {}",
+        first + tally.runs - 1,
+        counts.operations,
+        counts.calls,
+        counts.failed,
+        counts.overflows,
+        counts.errors,
+        counts.repairs,
+        tally.most,
+    );
+    tally
+}
+
+impl Lottery {
+    fn run(&self) {
+        loop {
+            let seed = self.next.fetch_add(1, Relaxed);
+            if self.length.is_over(seed - self.first) {
+                break;
+            }
+            let twice = seed < self.first + TWICE;
+            let (played, counts, settings) = random::play(seed, twice);
+            let differs = twice && differs(seed, &played);
+            let differs = differs.then(|| fault("not-the-same-again", seed));
+            let faults = played.fault.iter().chain(&played.soft).chain(&differs);
+            let mut failed = false;
+            for fault in faults {
+                failed = true;
+                let tags = settings.tags(counts.failed);
+                self.findings
+                    .add_seed(seed, &tags, counts.operations, fault);
+            }
+            let mut sums = self.sums.lock().expect("no panic");
+            sums.1.add(&counts);
+            sums.0.runs += 1;
+            sums.0.failed += u64::from(failed);
+            sums.0.most = sums.0.most.max(played.most);
+        }
+    }
+}
+
+/// Whether a run goes another way when it is played again.
+fn differs(seed: u64, played: &Played) -> bool {
+    random::digest(&random::play(seed, true).0) != random::digest(played)
+}
