@@ -60,9 +60,9 @@ pub struct Inotify {
 
 /// What came of looking for events.
 pub(crate) struct Fetched {
-    pub(crate) has_events: bool,
+    pub(super) has_events: bool,
     /// A slice was worked to its end: the caller's event loop is to go on.
-    pub(crate) took_its_time: bool,
+    pub(super) took_its_time: bool,
 }
 
 struct Settings {

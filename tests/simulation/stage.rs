@@ -263,7 +263,8 @@ impl Stage {
         let waits = |pending: &Pending| {
             with_kernel(|kernel| {
                 let lock = call.locks;
-                lock.is_some_and(|inode| kernel.holds_lock(pending, inode))
+                let holds = kernel.effect(pending).map_or(Vec::new(), |effect| effect.holds);
+                lock.is_some_and(|inode| holds.contains(&inode))
             })
         };
         if self.pending.as_ref().is_some_and(waits) {
