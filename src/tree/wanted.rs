@@ -1,7 +1,8 @@
 //! Directories that are to be scanned, and the filter that is asked before.
 
-use super::places::MOST_TRIES;
+use super::places::{MOST_TRIES, Places};
 use super::{Effects, Filter, Forest, PlaceRef, Standing, Telling, flags};
+use crate::debug::{Quoted, debug};
 use crate::watch_id::WatchId;
 use crate::watches::PlaceId;
 use std::collections::VecDeque;
@@ -30,6 +31,12 @@ impl Queue {
     pub(super) fn shrink(&mut self) {
         self.entries = VecDeque::new();
         self.later = VecDeque::new();
+    }
+
+    /// The places that are wanted, or were.
+    pub(super) fn places(&self, places: &Places) -> impl Iterator<Item = PlaceId> {
+        let wanted = self.entries.iter().chain(&self.later);
+        wanted.filter_map(|it| places.resolve(it.place))
     }
 }
 
@@ -306,6 +313,8 @@ impl Forest {
     /// A filter has answered. The filter comes back to its tree.
     pub(crate) fn answer(&mut self, answer: Answer, fx: &mut Effects) {
         let Answer { question, yes } = answer;
+        let (says, path) = (if yes { "yes" } else { "no" }, question.path.to_bytes());
+        debug!(self.log, "filter says {says} to {}", Quoted(path));
         let tree = self.trees.get_mut(question.tree);
         let Some(tree) = tree.filter(|tree| tree.id() == question.id) else {
             self.garbage.push(question.filter);
@@ -324,7 +333,6 @@ impl Forest {
 
     #[cfg(any(debug_assertions, simulation))]
     pub(super) fn wanted_places(&self) -> impl Iterator<Item = PlaceId> + '_ {
-        let places = self.wanted.entries.iter().chain(&self.wanted.later);
-        places.filter_map(|wanted| self.places.resolve(wanted.place))
+        self.wanted.places(&self.places)
     }
 }

@@ -263,7 +263,9 @@ impl Stage {
         let waits = |pending: &Pending| {
             with_kernel(|kernel| {
                 let lock = call.locks;
-                let holds = kernel.effect(pending).map_or(Vec::new(), |effect| effect.holds);
+                let holds = kernel
+                    .effect(pending)
+                    .map_or(Vec::new(), |effect| effect.holds);
                 lock.is_some_and(|inode| holds.contains(&inode))
             })
         };
