@@ -6,9 +6,9 @@
 
 use std::rc::Rc;
 
-use asyncinotify::simulation::{Call, Operation, Pending, with_kernel};
+use asyncinotify::simulation::{Call, Effect, Operation, Pending, with_kernel};
 
-use crate::dependence::{Left, Seen, Step, depends, describe};
+use crate::dependence::{Left, Seen, depends, describe, waits};
 use crate::disk::{Disk, View};
 use crate::judge::Judge;
 use crate::plain::Plain;
@@ -28,7 +28,7 @@ pub struct Stage {
     pub plan: Vec<u32>,
     /// Where the steps came.
     pub taken: Vec<u32>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<Effect>,
     pub call: u32,
     /// Calls of the library within this call of ours, and the most there were.
     pub within: u64,
@@ -108,14 +108,11 @@ impl Stage {
     }
 
     /// The operation that goes on or comes next; None: the world has done all it wanted.
-    fn ready(&mut self) -> Option<Step> {
+    fn ready(&mut self) -> Option<Effect> {
         loop {
             if let Some(pending) = &self.pending {
                 match with_kernel(|kernel| kernel.effect(pending)) {
-                    Some(effect) => {
-                        let operation = &self.operations[self.next];
-                        return Some(Step::new(operation, self.begun, effect));
-                    }
+                    Some(effect) => return Some(effect),
                     None => self.end_operation(),
                 }
             }
@@ -164,7 +161,7 @@ impl Stage {
         let stepped = with_kernel(|kernel| kernel.step(pending));
         if self.trace.is_some() {
             let operation = text::operation(&self.operations[self.next]);
-            let tells = if step.effect.tells { " (tells)" } else { "" };
+            let tells = if step.tells { " (tells)" } else { "" };
             self.note(|| format!("world: a step of {operation}{tells}: {stepped:?}"));
         }
         self.steps.push(step);
@@ -251,7 +248,7 @@ impl Stage {
         None
     }
 
-    fn choose(&mut self, call: &Call, step: &Step) {
+    fn choose(&mut self, call: &Call, step: &Effect) {
         if let Some(seen) = &mut self.seen {
             seen.resize_with(self.call as usize - 1, Seen::default);
             seen.push(Seen::of(call));
@@ -260,13 +257,7 @@ impl Stage {
         if self.taken.len() < self.plan.len() {
             return;
         }
-        let waits = |pending: &Pending| {
-            with_kernel(|kernel| {
-                let lock = call.locks;
-                lock.is_some_and(|inode| kernel.holds_lock(pending, inode))
-            })
-        };
-        if self.pending.as_ref().is_some_and(waits) {
+        if waits(call, step) {
             self.left.waits += 1;
         } else if depends(call, step) {
             self.choices.push((self.taken.len() as u32, self.call));
