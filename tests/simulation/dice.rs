@@ -98,7 +98,11 @@ impl Settings {
 impl Settings {
     /// What makes a run unlike others, for counting failures.
     pub fn tags(&self, failed: u64) -> String {
-        let tags = [(failed > 0, "failing calls"), (self.limited, "limits")];
+        let tags = [
+            (failed > 0, "failing calls"),
+            (self.limited, "limits"),
+            (self.max_depth > 0, "depth"),
+        ];
         let tags = tags
             .iter()
             .filter(|(is, _)| *is)
