@@ -102,6 +102,8 @@ impl Engine {
     pub(crate) fn fill(&mut self, pace: &Pace) -> Result<Filled> {
         self.must_read = true;
         let result = self.work(pace);
+        // Where the time was enough, the kernel's own fd says whether more is queued.
+        self.must_read &= pace.was_over();
         self.scans.leave();
         result.map_err(|errno| Error::of_call(errno, "read(2) of the inotify fd", None))
     }

@@ -24,8 +24,12 @@ mod start;
 use crate::debug::debug;
 use crate::stream::{Outbox, Position, Stream};
 use crate::sys::Sys;
-use crate::tree::{Effects, Forest, flags};
-use crate::watches::{PlaceId, Watches};
+#[cfg(any(debug_assertions, simulation))]
+use crate::tree::flags;
+use crate::tree::{Effects, Forest};
+#[cfg(any(debug_assertions, simulation))]
+use crate::watches::PlaceId;
+use crate::watches::Watches;
 use backfill::Backfill;
 use list::Listing;
 use reach::Reach;

@@ -220,6 +220,7 @@ impl Forest {
         self.recent = Vec::new();
     }
 
+    #[cfg(any(debug_assertions, simulation))]
     pub(crate) fn ids_of_trees(&self) -> impl Iterator<Item = (u32, WatchId)> + '_ {
         let indices = self.trees.indices();
         indices

@@ -1,22 +1,12 @@
 //! Which calls of the library a step of the world matters to: where it does not, one order stands for both.
 
-use asyncinotify::simulation::{Call, CallKind, Effect, Operation, with_kernel};
+use asyncinotify::simulation::{Call, CallKind, Effect, with_kernel};
 
 use crate::support::masks;
 
 /// What a call of the library depends on.
 #[derive(Default)]
 pub struct Seen(Option<Call>);
-
-/// What the next step of the world does.
-#[derive(Clone)]
-pub struct Step {
-    pub effect: Effect,
-    /// It changes what there is to see; else it only tells.
-    shows: bool,
-    changes_mode: bool,
-    removes: bool,
-}
 
 /// Placements that were left out.
 #[derive(Default, Clone, Copy)]
@@ -27,59 +17,34 @@ pub struct Left {
     pub waits: u64,
 }
 
-impl Step {
-    /// Of an operation that has begun or not.
-    pub fn new(operation: &Operation, begun: bool, effect: Effect) -> Step {
-        let removes = matches!(
-            operation,
-            Operation::Unlink(_) | Operation::Rmdir(_) | Operation::Rename(..)
-        );
-        let only_tells = matches!(
-            operation,
-            Operation::Write(_) | Operation::Read(_) | Operation::Overflow
-        );
-        Step {
-            effect,
-            shows: !only_tells && (!begun || matches!(operation, Operation::Unlink(_))),
-            changes_mode: matches!(operation, Operation::Chmod(..)),
-            removes,
-        }
-    }
-}
-
 impl Seen {
     pub fn of(call: &Call) -> Seen {
         Seen(Some(call.clone()))
     }
 
     /// Whether a block of steps before this call is another run than the same block after it.
-    pub fn depends_on(&self, steps: &[Step]) -> bool {
+    pub fn depends_on(&self, steps: &[Effect]) -> bool {
         let call = self.0.as_ref();
         call.is_some_and(|call| steps.iter().any(|step| depends(call, step)))
     }
 }
 
+/// Whether a call waits for a lock that the operation of this step holds: then the step comes first anyway.
+pub fn waits(call: &Call, step: &Effect) -> bool {
+    call.locks.is_some_and(|lock| step.holds.contains(&lock))
+}
+
 /// Whether a call goes another way after a step than before it: only then it is worth a run to place the step before it.
-pub fn depends(call: &Call, step: &Step) -> bool {
-    let common = step
-        .effect
-        .inodes
-        .iter()
-        .any(|inode| call.touches.contains(inode));
-    match call.kind {
-        // The library's own reading may be told before or after: that does not matter to anybody.
-        CallKind::Read | CallKind::Queued => step.effect.tells,
-        CallKind::Open | CallKind::Walk | CallKind::Lookup | CallKind::List => common && step.shows,
-        // By the open directory: only what is told to its watch matters, and its mode.
-        CallKind::AddWatch => {
-            common && (!step.shows || step.changes_mode || call.touches.len() > 1)
-        }
-        CallKind::RmWatch => common || step.effect.tells,
-        // The last one to close a directory that is gone lets its end be told.
-        CallKind::Close => common && step.removes,
-        CallKind::Holds => common,
-        CallKind::Stat | CallKind::Init => false,
+pub fn depends(call: &Call, step: &Effect) -> bool {
+    if step.tells && call.tells && call.kind != CallKind::RmWatch {
+        // The library's own reading may be told before the step or after: that does not matter to anybody.
+        let silent = Call {
+            tells: false,
+            ..call.clone()
+        };
+        return !step.commutes_with(&silent);
     }
+    !step.commutes_with(call)
 }
 
 /// A call in a trace, and what it may read from the queue.

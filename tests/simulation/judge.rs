@@ -10,7 +10,7 @@ use libc::{
 
 use asyncinotify::simulation::Operation;
 
-use crate::disk::{Kind, Path, View, is_below};
+use crate::disk::{Kind, Node, Path, View, is_below};
 use crate::support::replica::{
     Entries, Expect, Fault, Replica, SYNC_BEGIN, SYNC_END, SYNTHETIC, Told, Verdict, WHOLE, fault,
 };
@@ -47,9 +47,10 @@ pub struct Judge {
     owed: Vec<Owed>,
     /// Directories that an ERROR was told of.
     blind: BTreeSet<u32>,
-    /// An ERROR of the root since the last rest: it can't be reached, so nothing that is not watched yet can be.
-    unreachable: bool,
-    /// The same until a SYNC_END: what was watched may stay so, but is not listed.
+    /// The same since the last SYNC_BEGIN, those that are watched too: they may not have been listed.
+    errored: BTreeSet<u32>,
+    /// An ERROR of the root, until a SYNC_END: it can't be reached, so nothing that is not watched yet can be; and what is
+    /// watched may stay so, but is not listed.
     pub lost: bool,
     /// Untrue, unless a repair follows.
     dubious: Option<Fault>,
@@ -100,7 +101,7 @@ impl Judge {
             told: BTreeMap::new(),
             owed: Vec::new(),
             blind: BTreeSet::new(),
-            unreachable: false,
+            errored: BTreeSet::new(),
             lost: false,
             dubious: None,
             excused: false,
@@ -168,11 +169,12 @@ impl Judge {
 
     /// A path that was true as far as anybody could tell, of what is at another by now.
     pub fn allow(&mut self, path: &[u8], now: &[u8]) {
-        let (Some(path), Some(now)) = (self.within(path), self.within(now)) else {
+        let Some(path) = self.within(path) else {
             return;
         };
-        for owed in self.owed.iter_mut() {
-            if owed.paths.contains(&now) {
+        if let Some(now) = self.within(now) {
+            let same = self.owed.iter_mut();
+            for owed in same.filter(|owed| owed.paths.contains(&now)) {
                 owed.paths.insert(path.clone());
             }
         }
@@ -287,6 +289,7 @@ impl Judge {
         }
         self.judge_errors()?;
         if event.flagged(SYNC_BEGIN) {
+            self.errored.clear();
             self.list_is_owed();
         }
         self.lost &= !event.flagged(SYNC_END);
@@ -340,9 +343,10 @@ impl Judge {
                     _ => None,
                 };
                 if within.is_empty() {
-                    (self.unreachable, self.lost) = (true, true);
+                    self.lost = true;
                 } else {
                     self.blind.extend(id);
+                    self.errored.extend(id);
                 }
                 cause |= view.path.as_ref() != Some(&self.given) || view.is_closed(&within);
                 ids.extend(id);
@@ -393,12 +397,12 @@ impl Judge {
         self.owed.extend(owed);
     }
 
-    fn is_blind(&self, path: &[u8]) -> bool {
-        let view = self.now();
-        let above = |(other, node): (&Path, &crate::disk::Node)| {
-            (other == path || is_below(path, other)) && self.blind.contains(&node.id)
+    /// Whether a directory is one of some, or below one of them.
+    fn is_in(&self, path: &[u8], some: &BTreeSet<u32>) -> bool {
+        let above = |(other, node): (&Path, &Node)| {
+            (other == path || is_below(path, other)) && some.contains(&node.id)
         };
-        view.entries.iter().any(above)
+        self.now().entries.iter().any(above)
     }
 
     /// Nothing is outstanding. `directories` are those that the library says it watches.
@@ -421,13 +425,18 @@ impl Judge {
         let disk = self.disk();
         if self.replica.is_unlisted() {
             self.replica.start_from(&disk);
+            for (path, node) in &view.entries {
+                if self.blind.contains(&node.id) {
+                    self.replica
+                        .lose_sight_of(&[&self.given[..], path].concat());
+                }
+            }
         }
         self.replica.compare(&disk)?;
         self.judge_directories(&view, directories)?;
         self.judge_owed()?;
         self.views = vec![view];
         self.allowed.clear();
-        self.unreachable = false;
         self.happened.clear();
         self.told.clear();
         self.replica.of_root.clear();
@@ -461,9 +470,9 @@ impl Judge {
         for (path, id) in
             std::iter::once(root).chain(all.map(|(path, node)| (path.clone(), node.id)))
         {
-            if !listed.contains(&path) && self.unreachable {
+            if !listed.contains(&path) && self.lost {
                 unreached.push(id);
-            } else if !listed.contains(&path) && !self.is_blind(&path) {
+            } else if !listed.contains(&path) && !self.is_in(&path, &self.blind) {
                 return Err(fault("not-watched-and-no-error", path.escape_ascii()));
             }
         }
@@ -474,9 +483,17 @@ impl Judge {
     fn judge_owed(&mut self) -> Verdict {
         let owed = std::mem::take(&mut self.owed);
         for one in owed {
-            let now: Vec<&Path> = self.now().paths_of(one.id).collect();
-            let hidden = |path: &&Path| self.is_blind(path) || !self.is_told_of(path);
-            if one.id != self.root && now.iter().all(hidden) || self.unreachable {
+            // A file may have other names: what is told has this one.
+            let mut now = self
+                .now()
+                .paths_of(one.id)
+                .filter(|path| one.paths.contains(*path));
+            let hidden = |path: &&Path| {
+                self.is_in(path, &self.blind)
+                    || self.is_in(path, &self.errored)
+                    || !self.is_told_of(path)
+            };
+            if one.id != self.root && now.any(|path| hidden(&path)) || self.lost {
                 continue;
             }
             let paths: Vec<String> = one

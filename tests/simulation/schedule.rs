@@ -1,6 +1,7 @@
 //! Placements: every way to place the world's steps among the library's calls, found by playing.
 
-use crate::dependence::Step;
+use asyncinotify::simulation::Effect;
+
 use crate::run::{Played, Script};
 use crate::stage::REST;
 
@@ -74,7 +75,7 @@ impl Placements<'_, '_> {
             return false;
         };
         let steps = base.steps.len();
-        let places = |played: &Played, from: usize, block: &[Step]| -> Vec<u32> {
+        let places = |played: &Played, from: usize, block: &[Effect]| -> Vec<u32> {
             let after = played.seen.iter().enumerate().skip(from);
             let other_run = after.filter(|(_, seen)| seen.depends_on(block));
             other_run.map(|(at, _)| at as u32 + 1).collect()

@@ -6,9 +6,9 @@
 
 use std::rc::Rc;
 
-use asyncinotify::simulation::{Call, Operation, Pending, with_kernel};
+use asyncinotify::simulation::{Call, CallKind, Effect, Operation, Pending, with_kernel};
 
-use crate::dependence::{Left, Seen, Step, depends, describe};
+use crate::dependence::{Left, Seen, depends, describe, waits};
 use crate::disk::{Disk, View};
 use crate::judge::Judge;
 use crate::plain::Plain;
@@ -28,7 +28,7 @@ pub struct Stage {
     pub plan: Vec<u32>,
     /// Where the steps came.
     pub taken: Vec<u32>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<Effect>,
     pub call: u32,
     /// Calls of the library within this call of ours, and the most there were.
     pub within: u64,
@@ -108,14 +108,11 @@ impl Stage {
     }
 
     /// The operation that goes on or comes next; None: the world has done all it wanted.
-    fn ready(&mut self) -> Option<Step> {
+    fn ready(&mut self) -> Option<Effect> {
         loop {
             if let Some(pending) = &self.pending {
                 match with_kernel(|kernel| kernel.effect(pending)) {
-                    Some(effect) => {
-                        let operation = &self.operations[self.next];
-                        return Some(Step::new(operation, self.begun, effect));
-                    }
+                    Some(effect) => return Some(effect),
                     None => self.end_operation(),
                 }
             }
@@ -164,7 +161,7 @@ impl Stage {
         let stepped = with_kernel(|kernel| kernel.step(pending));
         if self.trace.is_some() {
             let operation = text::operation(&self.operations[self.next]);
-            let tells = if step.effect.tells { " (tells)" } else { "" };
+            let tells = if step.tells { " (tells)" } else { "" };
             self.note(|| format!("world: a step of {operation}{tells}: {stepped:?}"));
         }
         self.steps.push(step);
@@ -229,7 +226,8 @@ impl Stage {
     /// The library is about to make a call.
     pub fn before_call(&mut self, call: &Call) -> Option<i32> {
         self.call += 1;
-        self.within += 1;
+        // A walk goes on within a call.
+        self.within += u64::from(call.kind != CallKind::Walk);
         if self.within > self.limit {
             panic!(
                 "SPINS: a call of the library makes more than {} system calls",
@@ -251,7 +249,7 @@ impl Stage {
         None
     }
 
-    fn choose(&mut self, call: &Call, step: &Step) {
+    fn choose(&mut self, call: &Call, step: &Effect) {
         if let Some(seen) = &mut self.seen {
             seen.resize_with(self.call as usize - 1, Seen::default);
             seen.push(Seen::of(call));
@@ -260,6 +258,7 @@ impl Stage {
         if self.taken.len() < self.plan.len() {
             return;
         }
+<<<<<<< HEAD
         let waits = |pending: &Pending| {
             with_kernel(|kernel| {
                 let lock = call.locks;
@@ -270,6 +269,9 @@ impl Stage {
             })
         };
         if self.pending.as_ref().is_some_and(waits) {
+=======
+        if waits(call, step) {
+>>>>>>> wt-harness
             self.left.waits += 1;
         } else if depends(call, step) {
             self.choices.push((self.taken.len() as u32, self.call));

@@ -137,6 +137,13 @@ impl Replica {
         self.known = Known::Whole;
     }
 
+    /// What is below a directory is not told.
+    pub fn lose_sight_of(&mut self, path: &[u8]) {
+        if let Some(entry) = self.entries.get_mut(path) {
+            entry.blind = true;
+        }
+    }
+
     /// What was set up by now could not be looked at in between: the same as after a SYNC_END alone.
     pub fn start_unlisted(&mut self) {
         self.known = Known::Unlisted;
