@@ -258,20 +258,7 @@ impl Stage {
         if self.taken.len() < self.plan.len() {
             return;
         }
-<<<<<<< HEAD
-        let waits = |pending: &Pending| {
-            with_kernel(|kernel| {
-                let lock = call.locks;
-                let holds = kernel
-                    .effect(pending)
-                    .map_or(Vec::new(), |effect| effect.holds);
-                lock.is_some_and(|inode| holds.contains(&inode))
-            })
-        };
-        if self.pending.as_ref().is_some_and(waits) {
-=======
         if waits(call, step) {
->>>>>>> wt-harness
             self.left.waits += 1;
         } else if depends(call, step) {
             self.choices.push((self.taken.len() as u32, self.call));
