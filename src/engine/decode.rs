@@ -13,30 +13,41 @@ impl Engine {
         /// Events that nobody asked for are many in the time of a slice.
         const BETWEEN_LOOKS: usize = 1024;
         let stop = self.next_due();
-        for decoded in 1.. {
-            if self.out.len() >= pace.enough() || self.stream.head() >= stop {
-                return;
-            }
+        let mut decoded = 0;
+        while self.out.len() < pace.enough() && self.stream.head() < stop {
             let Some((event, size)) = self.stream.peek() else {
                 return;
             };
-            let long_way = self.forest.has_doubts() || self.scans.may_be_reading(&event);
+            // Only an event that takes the long way changes what decides on the way.
+            let takes_long_way = self.forest.has_doubts() || self.scans.may_be_reading(&event);
             let version = self.forest.version();
-            let position = self.stream.head();
-            if (long_way || !self.watches.tell_shortly(&event, version, &mut self.out))
-                && !self.scans.is_own_reading(&event, position, &self.stream)
-            {
-                let mut decoder = Decoder {
-                    watches: &mut self.watches,
-                    forest: &mut self.forest,
-                    out: &mut self.out,
-                };
-                decoder.on_event(&event, position);
+            let is_told =
+                !takes_long_way && self.watches.tell_shortly(&event, version, &mut self.out);
+            if !is_told {
+                self.decode_at_length();
             }
             self.stream.advance(size);
+            decoded += 1;
             if decoded % BETWEEN_LOOKS == 0 && pace.is_over() {
                 return;
             }
+        }
+    }
+
+    /// The long way of the next event.
+    #[inline(never)]
+    fn decode_at_length(&mut self) {
+        let Some((event, _)) = self.stream.peek() else {
+            return;
+        };
+        let position = self.stream.head();
+        if !self.scans.is_own_reading(&event, position, &self.stream) {
+            let mut decoder = Decoder {
+                watches: &mut self.watches,
+                forest: &mut self.forest,
+                out: &mut self.out,
+            };
+            decoder.on_event(&event, position);
         }
     }
 
