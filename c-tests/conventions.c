@@ -199,6 +199,7 @@ TEST(every_kind_of_failure_leaves_a_message)
     FAILS(asyncinotify_fd(NULL), "fd");
     FAILS(asyncinotify_set_cache_size(in, 0), "cache_size");
     FAILS(asyncinotify_set_sync_timeout(in, -3), "sync_timeout");
+    FAILS(asyncinotify_debug_dump(in, -1), "debug_dump");
     FAILS(asyncinotify_rm_watch(in, 1), "rm_watch");
     FAILS(asyncinotify_watch_wd(in, 0), "watch");
     FAILS(asyncinotify_get(in, NULL), "get");

@@ -38,6 +38,7 @@ static void check_every_function_is_EINVAL(asyncinotify *in)
     CHECK_INT(asyncinotify_set_cache_size(in, 10), -EINVAL);
     CHECK_INT(asyncinotify_sync_timeout(in, &timeout), -EINVAL);
     CHECK_INT(asyncinotify_set_sync_timeout(in, 10), -EINVAL);
+    CHECK_INT(asyncinotify_debug_dump(in, STDERR_FILENO), -EINVAL);
     CHECK_INT(asyncinotify_wake(in), -EINVAL);
     CHECK_INT(asyncinotify_add_watch(in, "d", IN_CREATE, &id), -EINVAL);
     CHECK_INT(asyncinotify_rm_watch(in, id), -EINVAL);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <memory>
+#include <unistd.h>
 
 static_assert(!std::is_copy_constructible_v<ain::inotify> && !std::is_copy_assignable_v<ain::inotify>);
 static_assert(!std::is_copy_constructible_v<ain::watch> && !std::is_copy_assignable_v<ain::watch>);
@@ -159,6 +160,25 @@ TEST(getters_and_setters)
     inotify.set_cache_size(7);
     CHECK_EQUAL(inotify.cache_size(), 7u);
     CHECK_THROWS(std::system_error, inotify.set_cache_size(0)) { CHECK(thrown.code() == std::errc::invalid_argument); }
+}
+
+TEST(what_is_known_is_written_out_as_text)
+{
+    ain::inotify inotify;
+    make_dir("d");
+    auto watch = inotify.add_watch("d", ain::mask::create);
+    std::FILE *file = std::tmpfile();
+    CHECK(file);
+    inotify.debug_dump(fileno(file));
+    std::string text(4096, '\0');
+    text.resize(static_cast<std::size_t>(pread(fileno(file), &text[0], text.size(), 0)));
+    std::fclose(file);
+    CHECK(text.find("plain \"d\", mask CREATE,") != std::string::npos);
+    CHECK_THROWS(std::system_error, inotify.debug_dump(-1)) { CHECK(thrown.code() == std::errc::bad_file_descriptor); }
+    std::error_code error;
+    inotify.close();
+    inotify.debug_dump(STDERR_FILENO, error);
+    CHECK(error == std::errc::invalid_argument);
 }
 
 TEST(removed_by_reference)

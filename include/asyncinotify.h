@@ -312,6 +312,37 @@ int asyncinotify_set_sync_timeout(asyncinotify *self,
                                   int milliseconds);
 
 /**
+ * Writes what an instance knows to a descriptor, as text for people: attach it to the report of a fault. What is in it, and
+ * how it is written, may change with each version.
+ *
+ * It has the version, the descriptors, the settings, what there is to do, each watch, each recursive watch with its state,
+ * and each directory that is watched for it with its path. Bytes that are no printable ASCII are escaped. It is as long
+ * as there are watches and directories, and it is as of one moment: it is gathered first, meanwhile other calls on the
+ * handle wait, and written then, with no lock held.
+ *
+ * ASYNCINOTIFY_DEBUG=1 in the environment of the process, when the first instance is opened, makes each instance say what
+ * it reads, does and is answered by the kernel while it works, a line each on stderr, which the `#1` in each line and in
+ * the dump tells from other instances. A process that is set-user-ID, or has got other rights by execve(2), does not heed
+ * it. Don't watch the file that stderr leads to meanwhile.
+ *
+ * @param self  open handle
+ * @param fd    where to write: a file, a pipe, a terminal, STDERR_FILENO, ...
+ *
+ * @return 0; or
+ *   -EINVAL  `self` is not an open handle
+ *   -EBADF   `fd` is not open for writing
+ *   -EAGAIN  `fd` is non-blocking and took a part, or nothing
+ *   -EPIPE   nobody reads what is written to `fd`; SIGPIPE comes with it, as from any write(2)
+ *   or what else write(2) fails with, as -ENOSPC, -EFBIG, -EIO; a part may have been written
+ *
+ * Blocks as write(2) on `fd` does: for ever on a pipe that nobody reads, even once the handle is closed. Any thread, also
+ * while another takes events.
+ * Python: has none
+ */
+int asyncinotify_debug_dump(asyncinotify *self,
+                            int fd);
+
+/**
  * Interrupts a wait: the thread that is blocked in asyncinotify_sync_get() or asyncinotify_run(), or the next one to call
  * either, returns -EINTR. The pollable descriptor turns readable for it; asyncinotify_get(), asyncinotify_get_events()
  * and asyncinotify_dispatch() clear it silently. Wakes don't add up: several before one is noticed count as one.

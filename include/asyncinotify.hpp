@@ -1241,6 +1241,15 @@ public:
         error = to_error_code(asyncinotify_set_cache_size(handle_, events));
     }
 
+    /**
+     * Writes what the instance knows to `fd`, as text for people: attach it to the report of a fault. It waits where
+     * write(2) does.
+     */
+    void debug_dump(int fd, std::error_code &error) const noexcept
+    {
+        error = to_error_code(asyncinotify_debug_dump(handle_, fd));
+    }
+
     /** How long sync_get() and run() wait: a time, `infinite`, or std::nullopt for no time-out at all (the default). */
     std::optional<std::chrono::milliseconds> sync_timeout() const noexcept
     {
@@ -1419,6 +1428,10 @@ public:
     void set_cache_size(std::size_t events)
     {
         detail::or_throw([&](auto &error) { set_cache_size(events, error); });
+    }
+    void debug_dump(int fd) const
+    {
+        detail::or_throw([&](auto &error) { debug_dump(fd, error); });
     }
     void set_sync_timeout(std::optional<std::chrono::milliseconds> timeout)
     {

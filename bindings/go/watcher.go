@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime/cgo"
@@ -533,6 +534,34 @@ func (w *Watcher) Directories(path string) ([]string, error) {
 		}
 	}
 	return nil, fmt.Errorf("%w: no tree %q", ErrNonExistentWatch, path)
+}
+
+// DebugDump writes to out what the library knows of this Watcher: its watches, trees and directories, as text to attach to
+// the report of a fault.
+func (w *Watcher) DebugDump(out io.Writer) error {
+	if w.isClosed.Load() {
+		return ErrClosed
+	}
+	// The library writes to a descriptor that blocks, so what it writes has to be read meanwhile.
+	read, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer read.Close()
+	dumped := make(chan error, 1)
+	go func() {
+		fd := C.int(write.Fd())
+		_, err := call("", func() int { return int(C.asyncinotify_debug_dump(w.handle, fd)) })
+		write.Close()
+		dumped <- err
+	}()
+	_, err = io.Copy(out, read)
+	// All of it, even if out takes no more: the library would wait for ever, or its write be a SIGPIPE.
+	io.Copy(io.Discard, read)
+	if dumpErr := <-dumped; dumpErr != nil {
+		return w.orClosed(dumpErr)
+	}
+	return err
 }
 
 // Close ends all watches, closes the channels and frees everything. Whoever waits in Next gets [ErrClosed]; what was not

@@ -871,3 +871,29 @@ func TestNames(t *testing.T) {
 		t.Error("no version")
 	}
 }
+
+type takesNothing struct{}
+
+func (takesNothing) Write([]byte) (int, error) { return 0, fs.ErrInvalid }
+
+func TestDebugDump(t *testing.T) {
+	w, dir := open(t), t.TempDir()
+	for i := 0; i < 2000; i++ { // more than a pipe holds
+		check(t, os.Mkdir(fmt.Sprintf("%s/%d", dir, i), 0o700))
+	}
+	check(t, w.AddWith(dir, WithRecursive()))
+	var text strings.Builder
+	check(t, w.DebugDump(&text))
+	for i := 0; i < 2000; i++ {
+		if path := fmt.Sprintf("%q", fmt.Sprintf("%s/%d", dir, i)); !strings.Contains(text.String(), path) {
+			t.Fatalf("no %s in %s", path, text.String())
+		}
+	}
+	if err := w.DebugDump(takesNothing{}); !errors.Is(err, fs.ErrInvalid) {
+		t.Error(err)
+	}
+	check(t, w.Close())
+	if err := w.DebugDump(&text); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}

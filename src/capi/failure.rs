@@ -107,8 +107,8 @@ pub(crate) fn text_of(errno: c_int) -> &'static CStr {
     match errno {
         0 => c"Success",
         libc::EACCES => c"Permission denied",
-        libc::EAGAIN => c"No event now, and the instance is non-blocking",
-        libc::EBADF => c"The kernel's descriptor has been closed behind the library's back",
+        libc::EAGAIN => c"No event now, or no room to write, and the descriptor is non-blocking",
+        libc::EBADF => c"Bad file descriptor; if it is the kernel's, it was closed behind the library's back",
         libc::EBUSY => c"Another thread is taking events from this handle",
         libc::ECANCELED => c"The handle was closed during the call",
         libc::EEXIST => c"Already watched, and MASK_CREATE asks that it isn't",
@@ -132,6 +132,7 @@ pub(crate) fn text_of(errno: c_int) -> &'static CStr {
         libc::ENXIO => c"No such device or address",
         libc::EOPNOTSUPP => c"Operation not supported",
         libc::EOVERFLOW => c"Value too large",
+        libc::EPIPE => c"Broken pipe",
         libc::EPERM => c"Operation not permitted",
         libc::EROFS => c"Read-only file system",
         libc::ESTALE => c"Stale file handle",

@@ -1,6 +1,7 @@
 //! Adding watches and trees, and removing them.
 
 use super::Engine;
+use crate::debug::{Quoted, debug};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
 use crate::scan::{base_name, watch_open};
@@ -32,6 +33,12 @@ fn read_failed(errno: i32) -> Error {
 
 impl Engine {
     pub(crate) fn add_watch(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
+        let added = self.add_plain(path, mask);
+        self.show_added("add_watch", path, mask, &added);
+        added
+    }
+
+    fn add_plain(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
         if mask.bits() & !Mask::all().bits() != 0 {
             let text = format!("the mask has bits inotify(7) does not know: {mask}");
             return Err(Error::new(libc::EINVAL, text));
@@ -196,6 +203,30 @@ impl Engine {
         mask: Mask,
         options: RecursiveOptions,
     ) -> Result<WatchId> {
+        let added = self.add_root(path, mask, options);
+        self.show_added("add_recursive", path, mask, &added);
+        added
+    }
+
+    /// Prints what adding a watch has come to.
+    fn show_added(&self, call: &str, path: &CStr, mask: Mask, added: &Result<WatchId>) {
+        let (log, path) = (self.stream.log(), Quoted(path.to_bytes()));
+        if !log.is_on() {
+            return;
+        }
+        let wd = |id: WatchId| self.watch_wd(id).unwrap_or(-1);
+        match added {
+            Ok(id) => debug!(
+                log,
+                "{call} {path} {mask}: watch {}, wd {}",
+                id.as_raw(),
+                wd(*id)
+            ),
+            Err(error) => debug!(log, "{call} {path} {mask}: error {}, {error}", error.errno),
+        }
+    }
+
+    fn add_root(&mut self, path: &CStr, mask: Mask, options: RecursiveOptions) -> Result<WatchId> {
         check_tree_mask(mask)?;
         if path.is_empty() {
             return Err(Error::of_call(libc::ENOENT, "open(2) of", Some(path)));
@@ -285,6 +316,7 @@ impl Engine {
     }
 
     pub(crate) fn rm_watch(&mut self, id: WatchId) -> Result<()> {
+        debug!(self.stream.log(), "rm_watch {}", id.as_raw());
         match self.watches.target(id)? {
             Target::Plain(index) => self.rm_plain(index),
             Target::Tree(index) => self.rm_tree(index, id),

@@ -24,7 +24,7 @@ impl Engine {
             let version = self.forest.version();
             let position = self.stream.head();
             if (long_way || !self.watches.tell_shortly(&event, version, &mut self.out))
-                && !self.scans.is_own_reading(&event, position)
+                && !self.scans.is_own_reading(&event, position, &self.stream)
             {
                 let mut decoder = Decoder {
                     watches: &mut self.watches,

@@ -9,8 +9,12 @@ mod asking;
 #[cfg(any(debug_assertions, simulation))]
 mod check;
 mod decode;
+#[cfg(not(simulation))]
+mod dump;
 mod step;
 
+#[cfg(not(simulation))]
+use crate::debug::Log;
 use crate::scan::{Scans, Work};
 use crate::stream::{Outbox, Stream};
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
@@ -40,15 +44,21 @@ pub(crate) enum Filled {
 
 impl Engine {
     pub(crate) fn new(inotify: Arc<InotifyFd>, cache_size: usize) -> Engine {
+        let stream = Stream::new(inotify, cache_size * MAX_EVENT);
         Engine {
-            stream: Stream::new(inotify, cache_size * MAX_EVENT),
             watches: Watches::default(),
-            forest: Forest::default(),
+            forest: Forest::new(stream.log()),
+            stream,
             scans: Scans::default(),
             out: Outbox::default(),
             must_read: false,
             has_scanned: false,
         }
+    }
+
+    #[cfg(not(simulation))]
+    pub(crate) fn log(&self) -> Log {
+        self.stream.log()
     }
 
     pub(crate) fn set_read_size(&mut self, bytes: usize) {

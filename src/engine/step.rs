@@ -1,6 +1,7 @@
 //! The order of the work, and how far one call goes.
 
 use super::{Engine, Filled};
+use crate::debug::debug;
 use crate::error::{Error, Result};
 use crate::scan::Pace;
 use crate::stream::Batch;
@@ -38,6 +39,22 @@ pub(crate) enum Step {
     Rest,
 }
 
+impl Step {
+    /// Each of the others is short, or looks at the clock itself.
+    fn is_long(self) -> bool {
+        matches!(
+            self,
+            Step::List
+                | Step::Sweep
+                | Step::Scan
+                | Step::Release
+                | Step::SettleLimbo
+                | Step::SettleDoubt
+                | Step::DropMemory
+        )
+    }
+}
+
 enum Flow {
     On,
     Stop,
@@ -45,7 +62,7 @@ enum Flow {
 }
 
 impl Engine {
-    fn next_step(&self) -> Step {
+    pub(super) fn next_step(&self) -> Step {
         let head = self.stream.head();
         let is_due = |position: Option<_>| position.is_some_and(|position| position <= head);
         match () {
@@ -85,6 +102,8 @@ impl Engine {
     pub(crate) fn fill(&mut self, pace: &Pace) -> Result<Filled> {
         self.must_read = true;
         let result = self.work(pace);
+        // Where the time was enough, the kernel's own fd says whether more is queued.
+        self.must_read &= pace.was_over();
         self.scans.leave();
         result.map_err(|errno| Error::of_call(errno, "read(2) of the inotify fd", None))
     }
@@ -95,6 +114,9 @@ impl Engine {
                 return Ok(Filled::Done);
             }
             let step = self.next_step();
+            if step.is_long() && pace.is_over() {
+                return Ok(Filled::Done);
+            }
             match self.take(step, pace)? {
                 Flow::On => {}
                 Flow::Stop => return Ok(Filled::Done),
@@ -104,19 +126,9 @@ impl Engine {
     }
 
     fn take(&mut self, step: Step, pace: &Pace) -> Sys<Flow> {
-        // Each of the others is short, or looks at the clock itself.
-        let long = matches!(
-            step,
-            Step::List
-                | Step::Sweep
-                | Step::Scan
-                | Step::Release
-                | Step::SettleLimbo
-                | Step::SettleDoubt
-                | Step::DropMemory
-        );
-        if long && pace.is_over() {
-            return Ok(Flow::Stop);
+        // A read tells of itself.
+        if !matches!(step, Step::Deliver | Step::Read | Step::Rest) {
+            debug!(self.stream.log(), "step {step:?}");
         }
         self.has_scanned = step == Step::Scan;
         let (scans, mut work) = self.scans();

@@ -1,6 +1,7 @@
 //! An inotify instance: what is shared between threads, and the pollable fd that says when there is something to take.
 
 use super::turn::{Reader, Turn};
+use crate::debug::{Log, debug};
 use crate::engine::{Engine, Filled};
 use crate::error::{Error, Result};
 use crate::mask::{InitFlags, Mask};
@@ -32,6 +33,7 @@ pub enum SyncTimeout {
 
 /// An inotify instance with plain and recursive watches. Any method may be called from any thread.
 pub struct Inotify {
+    pub(super) log: Log,
     /// Over the three fds below; closed before them.
     pollable: Pollable,
     fd: Arc<InotifyFd>,
@@ -58,9 +60,9 @@ pub struct Inotify {
 
 /// What came of looking for events.
 pub(crate) struct Fetched {
-    pub(crate) has_events: bool,
+    pub(super) has_events: bool,
     /// A slice was worked to its end: the caller's event loop is to go on.
-    pub(crate) took_its_time: bool,
+    pub(super) took_its_time: bool,
 }
 
 struct Settings {
@@ -87,7 +89,11 @@ impl Inotify {
         if !cloexec {
             pollable.keep_over_exec().map_err(failed("fcntl(2)"))?;
         }
+        let engine = Engine::new(Arc::clone(&fd), DEFAULT_CACHE_SIZE);
+        let log = engine.log();
+        debug!(log, "opened, inotify fd {}", fd.as_raw_fd());
         Ok(Inotify {
+            log,
             pollable,
             ready,
             wake,
@@ -99,7 +105,7 @@ impl Inotify {
                 cache_size: DEFAULT_CACHE_SIZE,
                 sync_timeout: SyncTimeout::Disabled,
             }),
-            state: Mutex::new(Engine::new(Arc::clone(&fd), DEFAULT_CACHE_SIZE)),
+            state: Mutex::new(engine),
             waiting: AtomicU32::new(0),
             answered: Condvar::new(),
             reader: OwnerLock::new(Reader::default()),
@@ -109,6 +115,7 @@ impl Inotify {
 
     /// Cancels what threads are blocked in; every later call fails with ECANCELED. The fds are closed on drop.
     pub fn close(&self) {
+        debug!(self.log, "closed");
         self.closed.store(true, Ordering::SeqCst);
         // A child after fork(2) has no threads to cancel, and shares the eventfd with its parent.
         if self.process == std::process::id() {

@@ -1,5 +1,6 @@
 //! An instance: what is shared between threads, the pollable fd, and taking events.
 
+mod dump;
 mod inotify;
 mod trees;
 mod turn;

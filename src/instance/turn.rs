@@ -25,6 +25,11 @@ impl Reader {
         self.next < self.batch.len()
     }
 
+    /// How many events are ready to be taken.
+    pub(crate) fn len(&self) -> usize {
+        self.batch.len() - self.next
+    }
+
     fn install(&mut self, batch: Batch) {
         if self.has_events() {
             // A filter that was asked meanwhile has taken events itself, and left some: they come first.

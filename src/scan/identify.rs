@@ -4,7 +4,7 @@
 use super::pending::is_clean;
 use super::{Scans, Work};
 use crate::sys::Sys;
-use crate::tree::{Known, flags};
+use crate::tree::{Cause, Known, flags};
 use crate::watches::PlaceId;
 
 /// What a listed directory turned out to be.
@@ -38,7 +38,7 @@ impl Scans {
         if place.is(flags::VERIFY) {
             // Not what it was taken for.
             self.abandon(wd, work);
-            work.begin_sync(tree);
+            work.begin_sync(tree, Cause::WrongDirectory);
             return Ok(None);
         }
         let split = place.wd() != 0;
@@ -79,6 +79,10 @@ impl Scans {
         work: &mut Work<'_>,
     ) -> Sys<Settled> {
         let known = work.forest.known(other);
+        let cause = match known {
+            Known::Moved => Cause::DoubtLeft,
+            _ => Cause::FoundTwice,
+        };
         let uncertain = match known {
             Known::Stale => {
                 // Here it is, with all below as little known as itself.
@@ -98,7 +102,7 @@ impl Scans {
             }
         };
         if uncertain {
-            work.begin_sync(work.forest.place(other).tree());
+            work.begin_sync(work.forest.place(other).tree(), cause);
             return Ok(Settled::Repair);
         }
         // The directory left and came back unseen, so it is new here, with all in it. The kernel's watch is kept.
@@ -122,8 +126,8 @@ enum Settled {
 }
 
 impl Work<'_> {
-    pub(super) fn begin_sync(&mut self, tree: u32) {
+    pub(super) fn begin_sync(&mut self, tree: u32, cause: Cause) {
         let (forest, mut fx) = self.trees();
-        forest.begin_sync(tree, &mut fx);
+        forest.begin_sync(tree, cause, &mut fx);
     }
 }

@@ -3,8 +3,10 @@
 use super::backfill::{Backfill, Before};
 use super::pending::Pending;
 use super::{Pace, Scans, Work};
+use crate::debug::{Quoted, debug};
 use crate::sys::Sys;
 use crate::sys::directory::Directory;
+use crate::sys::dirent::entries;
 use crate::tree::{Forest, Wanted, flags};
 use crate::watches::{NO_PLACE, PlaceId};
 use std::ops::Range;
@@ -207,6 +209,19 @@ impl Scans {
         Ok(())
     }
 
+    /// Prints what is in a directory.
+    #[cold]
+    fn show_listing(&self, id: PlaceId, listing: &Listing, void: bool, work: &Work<'_>) {
+        let (wd, path) = (listing.wd, Quoted(work.forest.path_of(id)));
+        let count = entries(&self.listed[listing.entries.clone()]).count();
+        let plural = if count == 1 { "entry" } else { "entries" };
+        let void = if void { ", changed meanwhile" } else { "" };
+        debug!(
+            work.stream.log(),
+            "scan {path} wd {wd}: {count} {plural}{void}"
+        );
+    }
+
     /// Whether places were rearranged, so that what else was listed with this one may be out of date. `before` is None where
     /// the directory has changed meanwhile.
     fn finish_listing(
@@ -220,6 +235,9 @@ impl Scans {
         let wd = listing.wd;
         if let Some(id) = place {
             work.forest.set_listing(id, false);
+            if work.stream.log().is_on() {
+                self.show_listing(id, &listing, void || before.is_none(), work);
+            }
         }
         let Some(id) = place.filter(|&id| work.forest.place(id).is(flags::QUEUED)) else {
             self.abandon(wd, work);

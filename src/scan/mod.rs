@@ -21,10 +21,15 @@ mod reading;
 mod settle;
 mod start;
 
+use crate::debug::debug;
 use crate::stream::{Outbox, Position, Stream};
 use crate::sys::Sys;
-use crate::tree::{Effects, Forest, flags};
-use crate::watches::{PlaceId, Watches};
+#[cfg(any(debug_assertions, simulation))]
+use crate::tree::flags;
+use crate::tree::{Effects, Forest};
+#[cfg(any(debug_assertions, simulation))]
+use crate::watches::PlaceId;
+use crate::watches::Watches;
 use backfill::Backfill;
 use list::Listing;
 use reach::Reach;
@@ -95,14 +100,25 @@ impl Scans {
         if self.is_being_listed(wd) {
             self.give_up_listing(work);
         }
-        work.stream.inotify().rm(wd)
+        let removed = work.stream.inotify().rm(wd);
+        debug!(work.stream.log(), "inotify_rm_watch {wd}: {removed:?}");
+        removed
     }
 
     /// Removes a watch that was added for a scan that came to nothing, unless others hold it.
     fn abandon(&self, wd: i32, work: &Work<'_>) {
         if work.watches.owner(wd).is_none() && !self.is_being_listed(wd) {
-            let _ = work.stream.inotify().rm(wd);
+            let removed = work.stream.inotify().rm(wd);
+            debug!(work.stream.log(), "inotify_rm_watch {wd}: {removed:?}");
         }
+    }
+
+    /// Appends what is under way, for people.
+    #[cfg(not(simulation))]
+    pub(crate) fn dump_work(&self, text: &mut String) -> std::fmt::Result {
+        use std::fmt::Write as _;
+        let (listings, backfills) = (self.listings.len(), self.backfills.len());
+        writeln!(text, "scans: {listings} listings, {backfills} backfills")
     }
 
     #[cfg(any(debug_assertions, simulation))]

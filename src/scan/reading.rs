@@ -6,7 +6,7 @@
 
 use super::{Scans, Work};
 use crate::mask::Mask;
-use crate::stream::{Position, RawEvent};
+use crate::stream::{Position, RawEvent, Stream};
 use crate::sys::Sys;
 use crate::watches::NO_PLACE;
 
@@ -30,7 +30,11 @@ impl Reading {
             b"" => event.wd == self.wd,
             name => name == self.name && self.parent.is_none_or(|parent| parent == event.wd),
         };
-        is_its_own && self.from <= position && position < self.to
+        is_its_own && self.covers(position)
+    }
+
+    fn covers(&self, position: Position) -> bool {
+        self.from <= position && position < self.to
     }
 }
 
@@ -121,8 +125,23 @@ impl Scans {
     }
 
     /// Whether an event is of the library's own reading.
-    pub(crate) fn is_own_reading(&self, event: &RawEvent<'_>, position: Position) -> bool {
-        self.may_be_reading(event) && self.readings.0.iter().any(|it| it.tells(event, position))
+    pub(crate) fn is_own_reading(
+        &self,
+        event: &RawEvent<'_>,
+        position: Position,
+        stream: &Stream,
+    ) -> bool {
+        if !self.may_be_reading(event) {
+            return false;
+        }
+        // The kernel tells the parent's watch and next that of the directory itself, whatever its name is by then.
+        let next = stream.pending().nth(1).map(|(_, next)| next);
+        let own = next.filter(|next| next.mask == event.mask && next.name.is_empty());
+        let tells = |reading: &Reading| {
+            let is_paired = own.as_ref().is_some_and(|own| own.wd == reading.wd);
+            reading.tells(event, position) || (is_paired && reading.covers(position))
+        };
+        self.readings.0.iter().any(tells)
     }
 }
 

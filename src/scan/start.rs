@@ -2,10 +2,11 @@
 
 use super::pending::is_clean;
 use super::{Pace, Scans, Work};
+use crate::debug::{Quoted, debug};
 use crate::mask::Mask;
 use crate::stream::RawEvent;
 use crate::sys::Sys;
-use crate::tree::{Question, Wanted};
+use crate::tree::{Cause, Question, Wanted};
 use crate::watches::PlaceId;
 
 impl Scans {
@@ -27,7 +28,7 @@ impl Scans {
             // The root is there again. The scans that were wanted meanwhile were given up.
             let (forest, mut fx) = work.trees();
             forest.unqueue(id);
-            forest.begin_sync(index, &mut fx);
+            forest.begin_sync(index, Cause::RootIsBack, &mut fx);
         } else {
             self.start(id, wanted, pace, work)?;
         }
@@ -35,7 +36,12 @@ impl Scans {
     }
 
     fn start(&mut self, id: PlaceId, wanted: Wanted, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
-        match self.open_and_watch(id, work) {
+        let opened = self.open_and_watch(id, work);
+        if let Err(errno) = &opened {
+            let path = Quoted(work.forest.path_of(id));
+            debug!(work.stream.log(), "scan {path}: error {errno}");
+        }
+        match opened {
             Ok((directory, wd)) => {
                 self.begin_listing(id, wanted, directory, wd, work);
                 self.list_on(pace, work)

@@ -84,6 +84,11 @@ impl Backlog {
         raw_events(&self.bytes[self.done..]).map(move |(at, event)| (head.plus(at), event))
     }
 
+    /// The events in the last `bytes` that were read.
+    pub(super) fn newest(&self, bytes: usize) -> impl Iterator<Item = RawEvent<'_>> {
+        raw_events(&self.bytes[self.bytes.len() - bytes..]).map(|(_, event)| event)
+    }
+
     #[inline]
     pub(super) fn peek(&self) -> Option<(RawEvent<'_>, usize)> {
         RawEvent::first(&self.bytes[self.done..])

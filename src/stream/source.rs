@@ -2,6 +2,8 @@
 
 use super::backlog::{Backlog, RawEvent};
 use super::position::Position;
+use crate::debug::{Log, Quoted, debug};
+use crate::mask::Mask;
 use crate::sys::Sys;
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
 use std::sync::Arc;
@@ -11,6 +13,7 @@ pub(crate) struct Stream {
     /// Bytes fetched by one read.
     read_size: usize,
     backlog: Backlog,
+    log: Log,
 }
 
 impl Stream {
@@ -19,7 +22,12 @@ impl Stream {
             inotify,
             read_size,
             backlog: Backlog::default(),
+            log: Log::new(),
         }
+    }
+
+    pub(crate) fn log(&self) -> Log {
+        self.log
     }
 
     pub(crate) fn inotify(&self) -> &InotifyFd {
@@ -32,20 +40,53 @@ impl Stream {
 
     /// Reads once; how many bytes. 0: nothing is queued.
     pub(crate) fn read(&mut self) -> Sys<usize> {
-        self.inotify.read(self.backlog.spare(), self.read_size)
+        let read = self.fetch(self.read_size);
+        if read == Ok(0) {
+            debug!(self.log, "read nothing: the queue is empty");
+        }
+        read
+    }
+
+    fn fetch(&mut self, max: usize) -> Sys<usize> {
+        let read = self.inotify.read(self.backlog.spare(), max);
+        if self.log.is_on() {
+            self.show(read);
+        }
+        read
+    }
+
+    /// Prints what a read has come to.
+    #[cold]
+    fn show(&self, read: Sys<usize>) {
+        let bytes = match read {
+            Ok(0) => return,
+            Ok(bytes) => bytes,
+            Err(errno) => return debug!(self.log, "read: error {errno}"),
+        };
+        let count = self.backlog.newest(bytes).count();
+        let plural = if count == 1 { "" } else { "s" };
+        debug!(self.log, "read {count} event{plural}, {bytes} bytes");
+        for event in self.backlog.newest(bytes) {
+            let (mask, cookie) = (Mask::from_bits_retain(event.mask), event.cookie);
+            let name = Quoted(event.name);
+            debug!(
+                self.log,
+                "event wd {} {mask} cookie {cookie} {name}", event.wd
+            );
+        }
     }
 
     /// Reads all that is queued now, so that the events of all that has happened until now are in the backlog.
     pub(crate) fn drain(&mut self) -> Sys<()> {
         const SIZE: usize = 64 * 1024;
-        let read = self.inotify.read(self.backlog.spare(), SIZE)?;
+        let read = self.fetch(SIZE)?;
         // A read that leaves room for another event has emptied the queue.
         if read + MAX_EVENT <= SIZE {
             return Ok(());
         }
         let mut left = self.inotify.queued();
         while left > 0 {
-            match self.inotify.read(self.backlog.spare(), SIZE)? {
+            match self.fetch(SIZE)? {
                 0 => break,
                 read => left = left.saturating_sub(read),
             }

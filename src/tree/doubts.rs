@@ -3,7 +3,7 @@
 //! A doubt is settled by the next event of the name, or by a look at the disk when all that was queued is decoded.
 
 use super::exchange::is_dir;
-use super::{Effects, Forest, PlaceRef, Standing, Telling};
+use super::{Cause, Effects, Forest, PlaceRef, Standing, Telling};
 use crate::mask::{EventFlags, Mask};
 use crate::stream::{RawEvent, Record};
 use crate::sys::dirent::Kind;
@@ -54,6 +54,12 @@ pub(super) struct Doubts {
 impl Doubts {
     pub(super) fn is_empty(&self) -> bool {
         self.by_name.is_empty()
+    }
+
+    /// Of each doubt, whose tree it is.
+    #[cfg(not(simulation))]
+    pub(super) fn trees(&self) -> impl Iterator<Item = u32> + '_ {
+        self.by_name.values().map(|&(_, tree)| tree)
     }
 
     pub(super) fn forget_tree(&mut self, tree: u32) {
@@ -137,7 +143,10 @@ impl Forest {
             Look::There(kind) => self.was_there(parent, (&doubt.name, kind), what, fx),
             Look::NotThere => self.was_not_there(parent, &doubt.name, what, fx),
             // No event takes the directory away, so something has happened that was not told.
-            Look::Elsewhere => self.begin_sync(self.places.get(parent).tree(), fx),
+            Look::Elsewhere => {
+                let tree = self.places.get(parent).tree();
+                self.begin_sync(tree, Cause::NotInPlace, fx);
+            }
             Look::CantTell(errno) => self.tell_error(parent, errno, fx),
         }
     }
@@ -172,7 +181,8 @@ impl Forest {
             }
         ) {
             // Something else comes to the name: nobody can tell any more.
-            self.begin_sync(self.places.get(parent).tree(), fx);
+            let tree = self.places.get(parent).tree();
+            self.begin_sync(tree, Cause::DoubtCovered, fx);
         }
     }
 
@@ -202,7 +212,7 @@ impl Forest {
         // The directory that stayed was taken for the one that moved on.
         let tree = self.places.get(parent).tree();
         if self.trees[tree].lists() {
-            return self.begin_sync(tree, fx);
+            return self.begin_sync(tree, Cause::WrongOneLeft, fx);
         }
         self.tell_found(parent, name, Kind::Directory, Telling::AsEvents, fx);
         self.new_directory(parent, name, fx);

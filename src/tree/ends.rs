@@ -1,6 +1,7 @@
 //! How a place gets its watch descriptor and lets go of it, and how places and trees end.
 
-use super::{Effects, Forest, NewTree, PlaceRef, Telling, Tree, flags};
+use super::{Effects, Forest, NewTree, PlaceRef, Standing, Telling, Tree, flags};
+use crate::debug::{Quoted, debug};
 use crate::mask::Mask;
 use crate::stream::Record;
 use crate::watch_id::WatchId;
@@ -63,6 +64,9 @@ impl Forest {
     /// Takes a place, with all below it, out of its tree; `release_some` does the work.
     pub(crate) fn doom(&mut self, id: PlaceId, fx: &mut Effects) {
         debug_assert!(!self.places.get(id).is(flags::DOOMED));
+        if self.log.is_on() {
+            self.show_doomed(id);
+        }
         if self.places.get(id).is(flags::LIMBO) {
             self.drop_limbo(id, fx);
         }
@@ -70,6 +74,19 @@ impl Forest {
         self.places.changed();
         self.places.set(id, flags::DOOMED);
         self.doomed.push(id);
+    }
+
+    /// Prints what is taken away, without what is below it.
+    #[cold]
+    fn show_doomed(&self, id: PlaceId) {
+        match self.standing(id) {
+            Standing::InTree => debug!(self.log, "takes away {}", Quoted(self.path_of(id))),
+            Standing::Doomed => {}
+            Standing::Limbo { .. } | Standing::Nameless => {
+                let name = Quoted(self.places.get(id).name());
+                debug!(self.log, "takes away what was {name}");
+            }
+        }
     }
 
     pub(crate) fn has_doomed(&self) -> bool {

@@ -31,6 +31,26 @@ pub(crate) const ENTRY: u16 = 8192;
 /// The end of a repair waits for its scan.
 pub(crate) const PENDING: u16 = 16384;
 
+/// For people.
+#[cfg(not(simulation))]
+pub(crate) const NAMES: [(u16, &str); 15] = [
+    (QUEUED, "QUEUED"),
+    (AS_EVENTS, "AS_EVENTS"),
+    (ASKED, "ASKED"),
+    (LIMBO, "LIMBO"),
+    (DOOMED, "DOOMED"),
+    (RECENT, "RECENT"),
+    (VERIFY, "VERIFY"),
+    (UNMOUNTED, "UNMOUNTED"),
+    (AS_LIST, "AS_LIST"),
+    (LISTING, "LISTING"),
+    (UNLISTED, "UNLISTED"),
+    (RETRY, "RETRY"),
+    (TROUBLED, "TROUBLED"),
+    (ENTRY, "ENTRY"),
+    (PENDING, "PENDING"),
+];
+
 /// How what a scan finds is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Telling {

@@ -4,7 +4,8 @@
 //! taken after the first half, and all that is queued was read, a second half that was not seen never comes: the
 //! directory has left the tree.
 
-use super::{Effects, Forest, PlaceRef, Wanted, flags};
+use super::{Cause, Effects, Forest, PlaceRef, Wanted, flags};
+use crate::debug::{Quoted, debug};
 use crate::slab::Slab;
 use crate::stream::{RawEvent, raw_events};
 use crate::watches::PlaceId;
@@ -60,6 +61,11 @@ impl Limbo {
 impl Forest {
     /// Takes a place off its parent until it is known where it is.
     pub(super) fn put_in_limbo(&mut self, place: PlaceId, parent: PlaceId, why: Why) {
+        debug!(
+            self.log,
+            "{} has left its name",
+            Quoted(self.path_of(place))
+        );
         let parent = self.places.reference(parent);
         self.places.unlink(place);
         self.limbo.visits += 1;
@@ -224,7 +230,7 @@ impl Forest {
             let uncertain = self.takes_doubts_away(place);
             self.doom(place, fx);
             if uncertain {
-                self.begin_sync(tree, fx);
+                self.begin_sync(tree, Cause::DoubtLeft, fx);
             }
         }
         true

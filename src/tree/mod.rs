@@ -1,11 +1,14 @@
 //! Trees: the directories below a root, as far as they are known, and the meaning of an event for them.
 //!
 //! Nothing in this folder makes a system call. It answers an event, or what a look at the disk has found, with effects:
-//! events told, and requests: directories to scan, locks to take, names to look for, kernel watches to remove.
+//! events told, and requests: directories to scan, locks to take, names to look for, kernel watches to remove. The lines of
+//! `crate::debug` are the exception.
 
 #[cfg(any(debug_assertions, simulation))]
 mod check;
 mod doubts;
+#[cfg(not(simulation))]
+mod dump;
 mod ends;
 mod exchange;
 mod find;
@@ -19,6 +22,7 @@ mod repair;
 mod tree;
 mod wanted;
 
+use crate::debug::Log;
 use crate::mask::Mask;
 use crate::slab::Slab;
 use crate::stream::PathKey;
@@ -36,6 +40,7 @@ pub(crate) use doubts::Look;
 pub(crate) use find::Known;
 pub(crate) use flags::Telling;
 pub(crate) use places::{Place, PlaceRef};
+pub(crate) use repair::Cause;
 pub use tree::{Filter, RecursiveOptions};
 pub(crate) use tree::{NewTree, Tree};
 pub(crate) use wanted::{Answer, Question, Wanted};
@@ -81,9 +86,17 @@ pub(crate) struct Forest {
     sweeps: Vec<Sweep>,
     /// Closures to drop once nothing is locked: dropping them may call anything.
     garbage: Vec<Filter>,
+    log: Log,
 }
 
 impl Forest {
+    pub(crate) fn new(log: Log) -> Forest {
+        Forest {
+            log,
+            ..Forest::default()
+        }
+    }
+
     pub(crate) fn places(&self) -> &Places {
         &self.places
     }
@@ -207,6 +220,7 @@ impl Forest {
         self.recent = Vec::new();
     }
 
+    #[cfg(any(debug_assertions, simulation))]
     pub(crate) fn ids_of_trees(&self) -> impl Iterator<Item = (u32, WatchId)> + '_ {
         let indices = self.trees.indices();
         indices

@@ -1,10 +1,57 @@
 //! Repairs: all of a tree is watched anew, after an overflow, and when what is known of the tree may be wrong.
 
 use super::{Effects, Forest, Telling, flags};
+use crate::debug::{Quoted, debug};
 use crate::mask::{EventFlags, Mask};
 use crate::stream::Record;
 use crate::watch_id::WatchId;
 use crate::watches::PlaceId;
+use std::fmt;
+
+/// Why a tree is watched anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// Events were lost.
+    Overflow,
+    /// The root could not be reached for a while.
+    RootIsBack,
+    /// The root could not be reached, and the program says where it is.
+    NewPath,
+    /// A directory is not where its events say it is.
+    NotInPlace,
+    /// A directory has a name that another was taken to have.
+    WrongDirectory,
+    /// A directory has two names, and no event takes it from the first.
+    FoundTwice,
+    /// Of two directories that followed each other to a name, the one that stayed was taken for the one that left.
+    WrongOneLeft,
+    /// Something comes to a name before it is known what left it.
+    DoubtCovered,
+    /// A directory left the tree before it is known what left it.
+    DoubtLeft,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cause::Overflow => "Q_OVERFLOW, events were lost",
+            Cause::RootIsBack => "its root is there again",
+            Cause::NewPath => "its root was lost and has been given a path",
+            Cause::NotInPlace => "a directory is not where its events say it is",
+            Cause::WrongDirectory => "a directory has a name that another was taken to have",
+            Cause::FoundTwice => "a directory has two names, and no event takes it from the first",
+            Cause::WrongOneLeft => {
+                "renames that can't be told apart: the directory that left is another than was told"
+            }
+            Cause::DoubtCovered => {
+                "renames that can't be told apart: the name in doubt is taken again"
+            }
+            Cause::DoubtLeft => {
+                "renames that can't be told apart: the name in doubt has left the tree"
+            }
+        })
+    }
+}
 
 /// A tree's last scan is done: what was not found again is to be taken away.
 pub(super) struct Sweep {
@@ -21,7 +68,7 @@ impl Forest {
         self.arrivals.clear();
         for index in self.trees.indices() {
             if !self.trees[index].ending {
-                self.begin_sync(index, fx);
+                self.begin_sync(index, Cause::Overflow, fx);
             }
         }
     }
@@ -30,12 +77,17 @@ impl Forest {
     pub(crate) fn begin_first_sync(&mut self, index: u32, fx: &mut Effects) {
         self.tell_sync_begin(index, fx);
         let tree = &self.trees[index];
+        let (id, path) = (tree.id().as_raw(), Quoted(tree.path()));
+        debug!(self.log, "first scan of tree {id} {path}");
         self.want_scan(tree.root, tree.telling());
     }
 
     /// Watches all of a tree anew. Scans that are queued already stay in the queue: the scan of a place that is not found
     /// again comes to nothing.
-    pub(crate) fn begin_sync(&mut self, index: u32, fx: &mut Effects) {
+    pub(crate) fn begin_sync(&mut self, index: u32, cause: Cause, fx: &mut Effects) {
+        let tree = &self.trees[index];
+        let (id, path) = (tree.id().as_raw(), Quoted(tree.path()));
+        debug!(self.log, "repair of tree {id} {path}: {cause}");
         self.drop_half_renames_of(index, fx);
         self.doubts.forget_tree(index);
         self.places.changed();
@@ -116,6 +168,7 @@ impl Forest {
         let tree = &mut self.trees[sweep.tree];
         tree.syncing = false;
         tree.nameless = Vec::new();
+        debug!(self.log, "tree {} is whole", sweep.id.as_raw());
         if tree.announce {
             self.tell_of_tree(sweep.tree, EventFlags::SYNC_END, fx);
         }
@@ -133,6 +186,7 @@ impl Forest {
 
     /// A directory could not be watched.
     pub(crate) fn tell_error(&mut self, place: PlaceId, errno: i32, fx: &mut Effects) {
+        debug!(self.log, "error {errno} {}", Quoted(self.path_of(place)));
         let record = Record {
             flags: EventFlags::ERROR.bits(),
             mask: Mask::ISDIR.bits(),
@@ -146,6 +200,8 @@ impl Forest {
     /// again.
     pub(crate) fn lose_tree(&mut self, index: u32, errno: i32, fx: &mut Effects) {
         let was_lost = self.trees[index].lost;
+        let id = self.trees[index].id().as_raw();
+        debug!(self.log, "tree {id} is lost: error {errno} at its root");
         self.forget_half_renames_of(index, fx);
         self.doubts.forget_tree(index);
         let root = self.trees[index].root;
@@ -212,7 +268,7 @@ impl Forest {
         self.trees[index].set_path(path, absolute);
         self.places.changed();
         if self.trees[index].lost && !self.trees[index].ending {
-            self.begin_sync(index, fx);
+            self.begin_sync(index, Cause::NewPath, fx);
         }
     }
 }

@@ -151,6 +151,11 @@ impl Tree {
         self.mask
     }
 
+    #[cfg(not(simulation))]
+    pub(super) fn flags(&self) -> RecursiveFlags {
+        self.flags
+    }
+
     pub(crate) fn stays_on_one_filesystem(&self) -> bool {
         self.flags.contains(RecursiveFlags::ONE_FILESYSTEM)
     }

@@ -1,7 +1,8 @@
 //! Directories that are to be scanned, and the filter that is asked before.
 
-use super::places::MOST_TRIES;
+use super::places::{MOST_TRIES, Places};
 use super::{Effects, Filter, Forest, PlaceRef, Standing, Telling, flags};
+use crate::debug::{Quoted, debug};
 use crate::watch_id::WatchId;
 use crate::watches::PlaceId;
 use std::collections::VecDeque;
@@ -13,12 +14,13 @@ pub(crate) struct Wanted {
     pub(crate) place: PlaceRef,
 }
 
-/// The newest first: what has just come to be is watched soonest. What has changed under a scan goes behind all others, and
-/// after a scan that came to nothing the oldest is next: nobody who renames on and on keeps the rest from being watched.
+/// The newest first: what has just come to be is watched soonest. A place that has changed under a scan goes behind all
+/// others, and after a scan that came to nothing the oldest is next: a program that renames a directory on and on does not
+/// keep the rest from being watched.
 #[derive(Default)]
 pub(super) struct Queue {
     entries: VecDeque<Wanted>,
-    /// What has changed under a scan.
+    /// Places that have changed under a scan.
     later: VecDeque<Wanted>,
     /// How many scans came to nothing.
     misses: u32,
@@ -29,6 +31,12 @@ impl Queue {
     pub(super) fn shrink(&mut self) {
         self.entries = VecDeque::new();
         self.later = VecDeque::new();
+    }
+
+    /// The places that are wanted, or were.
+    pub(super) fn places(&self, places: &Places) -> impl Iterator<Item = PlaceId> {
+        let wanted = self.entries.iter().chain(&self.later);
+        wanted.filter_map(|it| places.resolve(it.place))
     }
 }
 
@@ -116,7 +124,7 @@ impl Forest {
         self.want_again(wanted);
     }
 
-    /// What comes to a name inherits the trouble that there was with it.
+    /// A directory that comes to a name inherits the trouble that there was with that name.
     pub(super) fn inherit(&mut self, from: PlaceId, to: PlaceId) {
         let (tries, troubled) = {
             let place = self.places.get(from);
@@ -305,6 +313,8 @@ impl Forest {
     /// A filter has answered. The filter comes back to its tree.
     pub(crate) fn answer(&mut self, answer: Answer, fx: &mut Effects) {
         let Answer { question, yes } = answer;
+        let (says, path) = (if yes { "yes" } else { "no" }, question.path.to_bytes());
+        debug!(self.log, "filter says {says} to {}", Quoted(path));
         let tree = self.trees.get_mut(question.tree);
         let Some(tree) = tree.filter(|tree| tree.id() == question.id) else {
             self.garbage.push(question.filter);
@@ -323,7 +333,6 @@ impl Forest {
 
     #[cfg(any(debug_assertions, simulation))]
     pub(super) fn wanted_places(&self) -> impl Iterator<Item = PlaceId> + '_ {
-        let places = self.wanted.entries.iter().chain(&self.wanted.later);
-        places.filter_map(|wanted| self.places.resolve(wanted.place))
+        self.wanted.places(&self.places)
     }
 }

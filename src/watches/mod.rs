@@ -1,5 +1,7 @@
 //! Watches: the watch or tree that an ID names, the owners of watch descriptors, and plain watches.
 
+#[cfg(not(simulation))]
+mod dump;
 mod plain;
 mod shortcut;
 mod table;

@@ -11,24 +11,24 @@ use std::ffi::{CStr, CString};
 /// A watch on one file or directory.
 pub(super) struct Plain {
     id: WatchId,
-    wd: i32,
+    pub(super) wd: i32,
     /// As it was given.
-    path: CString,
+    pub(super) path: CString,
     /// Event bits, EXCL_UNLINK and ONESHOT.
-    mask: Mask,
+    pub(super) mask: Mask,
     /// From this position in the stream on it is the mask; what was queued before came under another.
     since: Position,
     before: Mask,
     /// False once it was removed; its IGNORED may still be on the way.
-    active: bool,
+    pub(super) active: bool,
     /// Its last event is in the queue.
-    ended: bool,
+    pub(super) ended: bool,
     /// The kernel's mask may ask for more than this watch does.
-    filtered: bool,
+    pub(super) filtered: bool,
     /// The kernel itself ends the watch with its first event.
-    kernel_oneshot: bool,
+    pub(super) kernel_oneshot: bool,
     /// The first place in trees with the same watch descriptor.
-    first_place: PlaceId,
+    pub(super) first_place: PlaceId,
 }
 
 impl Plain {

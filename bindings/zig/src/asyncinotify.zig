@@ -323,6 +323,11 @@ pub const Inotify = struct {
         _ = try check(c.asyncinotify_set_cache_size(self.handle, events));
     }
 
+    /// Writes what the instance knows to a descriptor, as text to attach to the report of a fault. Waits where write(2) does.
+    pub fn debugDump(self: Inotify, to: fd_t) Error!void {
+        _ = try check(c.asyncinotify_debug_dump(self.handle, to));
+    }
+
     /// Ends a wait, or the next one, with error.Interrupted. May be called from a signal handler.
     pub fn wake(self: Inotify) void {
         _ = c.asyncinotify_wake(self.handle);

@@ -57,6 +57,7 @@ pub extern fn asyncinotify_cache_size(self: *asyncinotify) isize;
 pub extern fn asyncinotify_set_cache_size(self: *asyncinotify, events: usize) c_int;
 pub extern fn asyncinotify_sync_timeout(self: *asyncinotify, out: *c_int) c_int;
 pub extern fn asyncinotify_set_sync_timeout(self: *asyncinotify, milliseconds: c_int) c_int;
+pub extern fn asyncinotify_debug_dump(self: *asyncinotify, fd: c_int) c_int;
 pub extern fn asyncinotify_wake(self: *asyncinotify) c_int;
 
 pub extern fn asyncinotify_add_watch(self: *asyncinotify, path: [*:0]const u8, mask: u32, out: ?*asyncinotify_watch) c_int;

@@ -159,6 +159,7 @@ test "errors" {
     try box.write("file");
     try testing.expectError(error.NotDir, box.inotify.addRecursive(box.below(&buffer, "file"), .all, .{}));
     try testing.expectError(error.InvalidArgument, box.inotify.setCacheSize(0));
+    try testing.expectError(error.Unexpected, box.inotify.debugDump(-1));
 
     try box.inotify.setTimeout(.disabled);
     try testing.expectError(error.WouldBlock, box.inotify.wait());

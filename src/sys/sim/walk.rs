@@ -135,7 +135,9 @@ impl Kernel {
             },
         };
         let inode = self.inode_of(found);
-        self.touch_mounts(walk, found);
+        if found != above {
+            self.touch_mounts(walk, found);
+        }
         if let InodeKind::Symlink(target) = &inode.kind
             && (walk.follow || slash)
         {
@@ -148,15 +150,16 @@ impl Kernel {
         Ok(!walk.is_over())
     }
 
-    /// What is mounted, and what it is mounted over, may have something else mounted over it.
+    /// What is mounted where the look-up has come to, over what, and what may be mounted over it.
     fn touch_mounts(&self, walk: &mut Walk<'_>, mut dentry: DentryId) {
-        while walk.touched.is_some() && self.dentries[dentry].parent == dentry {
-            let inode = self.inode_of(dentry);
-            walk.touch(inode, Aspect::entry(b""));
-            let Some(mountpoint) = self.filesystems[inode.filesystem].mountpoint else {
-                return;
-            };
-            dentry = mountpoint;
+        while walk.touched.is_some() {
+            let it = &self.dentries[dentry];
+            walk.touch(self.inode_of(it.parent), Aspect::entry(&it.name));
+            let filesystem = &self.filesystems[self.inode_of(dentry).filesystem];
+            match filesystem.mountpoint {
+                Some(mountpoint) if it.parent == dentry => dentry = mountpoint,
+                _ => return,
+            }
         }
     }
 

@@ -1,0 +1,103 @@
+//! Lines for whoever looks for a fault: what an instance reads, what it does, what the kernel answers.
+//!
+//! They go to stderr where the environment asks for them with ASYNCINOTIFY_DEBUG=1. All are formatted here.
+
+use std::fmt;
+#[cfg(not(simulation))]
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+#[cfg(not(simulation))]
+static IS_ON: AtomicBool = AtomicBool::new(false);
+
+/// Where an instance says what it does, under its number in the process.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Log {
+    instance: u32,
+}
+
+#[cfg(not(simulation))]
+impl Log {
+    /// That of a new instance. The first one looks at the environment.
+    pub(crate) fn new() -> Log {
+        static LOOK: std::sync::Once = std::sync::Once::new();
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        LOOK.call_once(|| IS_ON.store(is_asked_for(), Ordering::Relaxed));
+        Log {
+            instance: LAST.fetch_add(1, Ordering::Relaxed) + 1,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_on(self) -> bool {
+        IS_ON.load(Ordering::Relaxed)
+    }
+
+    /// Writes a line, in one piece. Where it can't be written it is lost.
+    #[cold]
+    pub(crate) fn print(self, what: fmt::Arguments<'_>) {
+        let now = std::time::SystemTime::now();
+        let now = now.duration_since(std::time::UNIX_EPOCH);
+        let now = now.unwrap_or_default();
+        let (seconds, micros) = (now.as_secs(), now.subsec_micros());
+        let line = format!("asyncinotify {seconds}.{micros:06} {self} {what}\n");
+        let _ = crate::sys::output::write_all(libc::STDERR_FILENO, line.as_bytes());
+    }
+}
+
+/// The simulation has a log of its own.
+#[cfg(simulation)]
+impl Log {
+    pub(crate) fn new() -> Log {
+        Log::default()
+    }
+
+    pub(crate) fn is_on(self) -> bool {
+        false
+    }
+
+    pub(crate) fn print(self, _: fmt::Arguments<'_>) {}
+}
+
+impl fmt::Display for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.instance)
+    }
+}
+
+#[cfg(not(simulation))]
+fn is_asked_for() -> bool {
+    let value = std::env::var_os("ASYNCINOTIFY_DEBUG");
+    let asked = value.is_some_and(|value| !value.is_empty() && value != "0");
+    asked && !crate::sys::output::is_privileged()
+}
+
+/// Prints a line like `println!`, if lines are asked for; else its arguments are not looked at.
+macro_rules! debug {
+    ($log:expr, $($what:tt)+) => {{
+        let log: $crate::debug::Log = $log;
+        if log.is_on() {
+            log.print(format_args!($($what)+));
+        }
+    }};
+}
+pub(crate) use debug;
+
+/// Bytes of a path or a name, between quotes and escaped.
+pub(crate) struct Quoted<T>(pub(crate) T);
+
+impl<T: AsRef<[u8]>> fmt::Display for Quoted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.as_ref().escape_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_any_kind_stay_on_one_line() {
+        assert_eq!(Quoted(b"d/a b").to_string(), "\"d/a b\"");
+        assert_eq!(Quoted(b"\xff\n\"\\").to_string(), r#""\xff\n\"\\""#);
+    }
+}

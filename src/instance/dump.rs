@@ -1,0 +1,52 @@
+//! What an instance knows, written out as text.
+
+use super::inotify::Inotify;
+use crate::error::{Error, Result};
+use crate::sys::output;
+use std::fmt::{self, Write as _};
+use std::os::fd::RawFd;
+
+impl Inotify {
+    /// Writes what the instance knows to `fd`, for people. Nothing is locked while it writes.
+    pub fn debug_dump(&self, fd: RawFd) -> Result<()> {
+        let mut text = String::new();
+        // A String takes all.
+        let _ = self.dump_itself(&mut text);
+        self.with_state(|state| {
+            let _ = state.dump(&mut text);
+            Ok(())
+        })?;
+        let written = output::write_all(fd, text.as_bytes());
+        written.map_err(|errno| Error::of_call(errno, "write(2) of the dump", None))
+    }
+
+    fn dump_itself(&self, text: &mut String) -> fmt::Result {
+        let (version, process) = (env!("CARGO_PKG_VERSION"), std::process::id());
+        writeln!(
+            text,
+            "asyncinotify {version}: instance {}, process {process}",
+            self.log
+        )?;
+        let (inotify, pollable) = (self.raw_fd(), self.fd());
+        writeln!(text, "fds: inotify {inotify}, pollable {pollable}")?;
+        writeln!(
+            text,
+            "settings: {}, cache_size {}, sync_timeout {:?}",
+            match self.is_blocking() {
+                true => "blocking",
+                false => "non-blocking",
+            },
+            self.cache_size(),
+            self.sync_timeout()
+        )?;
+        write!(
+            text,
+            "consumer: the pollable fd is {}readable for what is in user space, ",
+            if self.is_ready() { "" } else { "not " }
+        )?;
+        match self.reader.own_briefly() {
+            Some(mut reader) => writeln!(text, "{} events ready", reader.with(|it| it.len())),
+            None => writeln!(text, "another thread is taking events"),
+        }
+    }
+}
