@@ -16,6 +16,11 @@ impl Judge {
             return Err(fault);
         }
         let view = self.now().clone();
+        if view.path.is_none() && self.lost && self.excused {
+            // Its end was among what was lost, and without /proc nobody can tell that it has come.
+            self.owed.clear();
+            return Ok(());
+        }
         if view.path.is_none() || self.replica.ended {
             if self.replica.ended != view.path.is_none() {
                 return Err(fault(
