@@ -62,7 +62,8 @@ impl Settings {
         };
         let mask = *rng.pick(&masks);
         let mut limits = limits;
-        if mask & IN_OPEN != 0 {
+        let company = rng.one_in(3);
+        if mask & IN_OPEN != 0 || company {
             // The library's own reading is told too, and would fill a very short queue again and again.
             limits.queue = limits.queue.max(100);
         }
@@ -87,7 +88,7 @@ impl Settings {
             chmods: rng.one_in(4),
             failing: *rng.pick(&[0, 0, 0, 20, 100, 500]),
             limited: rng.one_in(6),
-            company: rng.one_in(3),
+            company,
             lazy: rng.one_in(3),
             rounds: 1 + rng.below(8),
             operations: 5 + rng.below(60),

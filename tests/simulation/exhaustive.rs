@@ -45,19 +45,19 @@ const STAGES: [Stage; 4] = [
         operations: 2,
         placing: Placing::Every,
         share: 50,
-        sample: 400,
+        sample: 800,
     },
     Stage {
         operations: 3,
         placing: Placing::TwoBlocks,
         share: 20,
-        sample: 600,
+        sample: 300,
     },
     Stage {
         operations: 4,
         placing: Placing::TwoBlocks,
         share: 20,
-        sample: 300,
+        sample: 150,
     },
 ];
 

@@ -7,6 +7,7 @@
 //! the replica be wrong, and only about entries that were not named since.
 
 mod bracket;
+mod rest;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -439,45 +440,6 @@ impl Replica {
             }
         }
         branch
-    }
-
-    /// What must be so when nothing is outstanding.
-    pub fn at_rest(&mut self) -> Verdict {
-        // What is still moving has left the tree.
-        self.moving.clear();
-        self.settled = true;
-        for entry in self.entries.values_mut() {
-            entry.settled = true;
-        }
-        match self.known {
-            _ if self.ended || self.blind_root => Ok(()),
-            Known::Listing { .. } => Err(fault("bracket-not-ended", "SYNC_END is missing")),
-            Known::Lost => Err(fault("loss-not-mended", "no SYNC_END after Q_OVERFLOW")),
-            Known::Whole | Known::Unlisted => Ok(()),
-        }
-    }
-
-    /// At rest: the replica against what is below the root, by the paths that events have.
-    pub fn compare(&self, disk: &Entries) -> Verdict {
-        if !self.expect.complete || self.ended || self.is_unlisted() {
-            return Ok(());
-        }
-        let known = |(path, _): &(&Vec<u8>, &bool)| !self.is_blind(path);
-        let owned = |(path, kind): (&Vec<u8>, &bool)| (path.clone(), *kind);
-        let entries = self.entries();
-        let replica: Entries = entries.iter().filter(known).map(owned).collect();
-        let disk: Entries = disk.iter().filter(known).map(owned).collect();
-        let found = differences(&replica, &disk);
-        if found.is_empty() {
-            return Ok(());
-        }
-        let missing = disk
-            .iter()
-            .any(|(path, kind)| replica.get(path) != Some(kind));
-        Err(fault(
-            if missing { "missed" } else { "not-told-gone" },
-            found,
-        ))
     }
 
     pub fn entries(&self) -> Entries {

@@ -1,0 +1,123 @@
+//! A tree at rest: the replica against the disk, what is watched, and what is still owed.
+
+use std::collections::BTreeSet;
+
+use libc::{IN_ATTRIB, IN_CLOSE_WRITE};
+
+use super::Judge;
+use crate::disk::{Kind, Path, View};
+use crate::support::replica::{Verdict, fault};
+
+impl Judge {
+    /// Nothing is outstanding. `directories` are those that the library says it watches.
+    pub fn at_rest(&mut self, directories: &[Vec<u8>]) -> Verdict {
+        self.replica.at_rest()?;
+        if let Some(fault) = self.dubious.take() {
+            return Err(fault);
+        }
+        let view = self.now().clone();
+        if view.path.is_none() && self.lost && self.excused {
+            // Its end was among what was lost, and without /proc nobody can tell that it has come.
+            self.owed.clear();
+            return Ok(());
+        }
+        if view.path.is_none() || self.replica.ended {
+            if self.replica.ended != view.path.is_none() {
+                return Err(fault(
+                    "the-end-of-the-root",
+                    format!("told: {}", self.replica.ended),
+                ));
+            }
+            self.owed.clear();
+            return Ok(());
+        }
+        let disk = self.disk();
+        if self.replica.is_unlisted() {
+            self.replica.start_from(&disk);
+            for (path, node) in &view.entries {
+                if self.blind.contains(&node.id) {
+                    self.replica
+                        .lose_sight_of(&[&self.given[..], path].concat());
+                }
+            }
+        }
+        self.replica.compare(&disk)?;
+        self.judge_directories(&view, directories)?;
+        self.judge_owed()?;
+        self.views = vec![view];
+        self.allowed.clear();
+        self.happened.clear();
+        self.told.clear();
+        self.replica.of_root.clear();
+        Ok(())
+    }
+
+    fn judge_directories(&mut self, view: &View, directories: &[Vec<u8>]) -> Verdict {
+        let listed: BTreeSet<Path> = directories
+            .iter()
+            .map(|path| path[self.given.len()..].to_vec())
+            .collect();
+        if listed.len() != directories.len() {
+            return Err(fault(
+                "watched-twice",
+                format!("{} of {}", listed.len(), directories.len()),
+            ));
+        }
+        for path in &listed {
+            if !view.is_dir(path) || !(path.is_empty() || self.is_to_be_watched(path)) {
+                return Err(fault("watched-but-not-there", path.escape_ascii()));
+            }
+            let id = view.entries.get(path).map_or(self.root, |node| node.id);
+            self.blind.remove(&id);
+        }
+        let root = (Path::new(), self.root);
+        let all = view
+            .entries
+            .iter()
+            .filter(|(path, node)| node.kind == Kind::Directory && self.is_to_be_watched(path));
+        let mut unreached = Vec::new();
+        for (path, id) in
+            std::iter::once(root).chain(all.map(|(path, node)| (path.clone(), node.id)))
+        {
+            if !listed.contains(&path) && self.lost {
+                unreached.push(id);
+            } else if !listed.contains(&path) && !self.is_in(&path, &self.blind) {
+                return Err(fault("not-watched-and-no-error", path.escape_ascii()));
+            }
+        }
+        self.blind.extend(unreached);
+        Ok(())
+    }
+
+    fn judge_owed(&mut self) -> Verdict {
+        let owed = std::mem::take(&mut self.owed);
+        for one in owed {
+            // A file may have other names: what is told has this one.
+            let mut now = self
+                .now()
+                .paths_of(one.id)
+                .filter(|path| one.paths.contains(*path));
+            let hidden = |path: &&Path| {
+                self.is_in(path, &self.blind)
+                    || self.is_in(path, &self.errored)
+                    || !self.is_told_of(path)
+            };
+            if one.id != self.root && now.any(|path| hidden(&path)) || self.lost {
+                continue;
+            }
+            let paths: Vec<String> = one
+                .paths
+                .iter()
+                .map(|path| path.escape_ascii().to_string())
+                .collect();
+            let kind = match one.bits {
+                IN_CLOSE_WRITE if one.listed => "not-listed",
+                IN_CLOSE_WRITE => "write-not-told",
+                IN_ATTRIB => "attrib-not-told",
+                _ => "move-of-root-not-told",
+            };
+            return Err(fault(kind, format!("{paths:?}")));
+        }
+        Ok(())
+    }
+}
