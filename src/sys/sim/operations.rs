@@ -257,8 +257,8 @@ impl Kernel {
         }
     }
 
-    /// What is mounted at a path can't be unmounted while any of it is open.
-    pub(super) fn users_mounted_at(&self, path: &[u8]) -> Vec<Touch> {
+    /// What is mounted at a path can't be unmounted while any of it is open, and what is watched in it is told.
+    pub(super) fn touched_by_unmount(&self, path: &[u8]) -> Vec<Touch> {
         let Ok(root) = self.find(path, true) else {
             return Vec::new();
         };
@@ -266,7 +266,10 @@ impl Kernel {
         let inodes = self.inodes.iter().map(|(_, inode)| inode);
         inodes
             .filter(|inode| inode.filesystem == filesystem)
-            .map(|inode| Touch::reads(inode.number, Aspect::Users))
+            .flat_map(|inode| {
+                let aspects = [Aspect::Users, Aspect::Watches];
+                aspects.map(|aspect| Touch::reads(inode.number, aspect))
+            })
             .collect()
     }
 

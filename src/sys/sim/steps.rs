@@ -94,7 +94,7 @@ impl Kernel {
         };
         let mut aspects = self.touched_by(&plan);
         if let Operation::Unmount(path) = operation {
-            aspects.extend(self.users_mounted_at(path));
+            aspects.extend(self.touched_by_unmount(path));
         }
         let held = self.locks_of(&plan).held;
         let locks = held.into_iter().flatten();
