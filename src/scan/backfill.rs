@@ -16,6 +16,10 @@ struct First {
     came: bool,
     moved: bool,
     kind: Kind,
+    /// As far as the events tell that were looked at.
+    is_there: bool,
+    /// The name goes, and goes again, and nothing has come to it that was heard of.
+    goes_twice: bool,
 }
 
 /// What was in a directory when its watch began, as far as it is not what was listed.
@@ -61,9 +65,15 @@ impl Before {
                 };
                 let came = event.mask & coming != 0;
                 let moved = event.mask & Mask::MOVED_FROM.bits() != 0;
-                first
-                    .entry(event.name)
-                    .or_insert(First { came, moved, kind });
+                let name = first.entry(event.name).or_insert(First {
+                    came,
+                    moved,
+                    kind,
+                    is_there: !came,
+                    goes_twice: false,
+                });
+                name.goes_twice |= !came && !name.is_there;
+                name.is_there = came;
             }
         }
         if !first.is_empty() {
@@ -79,7 +89,8 @@ impl Before {
             .filter(|(name, _)| first.contains_key(name))
             .collect();
         let is_directory = |kind: &Kind| *kind == Kind::Directory;
-        for (name, First { came, moved, kind }) in first {
+        for (name, about) in first {
+            let First { came, kind, .. } = about;
             let now = now.get(name);
             let stayed = now.is_some_and(|now| is_directory(now) == is_directory(kind));
             if *came || (now.is_some() && !stayed) {
@@ -88,7 +99,7 @@ impl Before {
             if !came && !stayed {
                 self.extra.push((name.to_vec(), *kind));
             }
-            if *moved && now.is_some() {
+            if about.moved && (now.is_some() || about.goes_twice) {
                 self.renamed_away.push(name.to_vec());
             }
         }
