@@ -45,7 +45,7 @@ const STAGES: [Stage; 4] = [
         operations: 2,
         placing: Placing::Every,
         share: 50,
-        sample: 800,
+        sample: 600,
     },
     Stage {
         operations: 3,
