@@ -99,7 +99,7 @@ impl Table {
         }
     }
 
-    #[cfg(any(debug_assertions, simulation))]
+    #[cfg(any(debug_assertions, simulation, test))]
     pub(super) fn check(&self) {
         for block in self.blocks.values() {
             let used = block.owners.iter().filter(|&&owner| owner != NOBODY);

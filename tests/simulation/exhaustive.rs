@@ -45,13 +45,13 @@ const STAGES: [Stage; 4] = [
         operations: 2,
         placing: Placing::Every,
         share: 50,
-        sample: 500,
+        sample: 400,
     },
     Stage {
         operations: 3,
         placing: Placing::TwoBlocks,
         share: 20,
-        sample: 250,
+        sample: 200,
     },
     Stage {
         operations: 4,

@@ -200,6 +200,10 @@ impl Judge {
                 self.within(path)
             };
             if let Some(within) = within.filter(|within| within.is_empty() || !of_root) {
+                if bit & self.expect.mask & IN_MOVE_SELF != 0 && self.set_up {
+                    // It is told before the operation is done.
+                    self.owe(self.root, bit, within.clone());
+                }
                 *self.happened.entry((bit, within)).or_default() += 1;
             }
         }
@@ -211,25 +215,30 @@ impl Judge {
             return;
         }
         for (bit, path) in happenings(operation) {
-            if bit & self.expect.mask & (IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVE_SELF) == 0 {
+            if bit & self.expect.mask & (IN_CLOSE_WRITE | IN_ATTRIB) == 0 {
                 continue;
             }
             let Some(within) = self.within(path) else {
                 continue;
             };
             let id = match self.now().entries.get(&within) {
-                Some(node) if bit != IN_MOVE_SELF && self.is_told_of(&within) => node.id,
+                Some(node) if self.is_told_of(&within) => node.id,
                 None if within.is_empty() && self.heard_whole => self.root,
                 _ => continue,
             };
-            let paths = BTreeSet::from([within]);
-            self.owed.push(Owed {
-                id,
-                bits: bit,
-                paths,
-                listed: false,
-            });
+            self.owe(id, bit, within);
         }
+    }
+
+    fn owe(&mut self, id: u32, bits: u32, path: Path) {
+        let paths = BTreeSet::from([path]);
+        let listed = false;
+        self.owed.push(Owed {
+            id,
+            bits,
+            paths,
+            listed,
+        });
     }
 
     /// Whether the depth and the filter let the tree tell of a path.
@@ -408,6 +417,11 @@ impl Judge {
             (other == path || is_below(path, other)) && some.contains(&node.id)
         };
         self.now().entries.iter().any(above)
+    }
+
+    /// The root is still somewhere.
+    pub fn is_there(&self) -> bool {
+        self.now().path.is_some()
     }
 
     /// The real paths of the directories that the library says it watches.

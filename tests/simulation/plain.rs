@@ -57,7 +57,10 @@ impl Plain {
             IN_CREATE => self.names.insert(name),
             IN_DELETE | IN_MOVED_FROM => self.names.remove(&name),
             // Over what was there, or not.
-            IN_MOVED_TO => self.names.insert(name) || true,
+            IN_MOVED_TO => {
+                self.names.insert(name);
+                true
+            }
             _ => true,
         };
         // What changes places with another can't be told from two renames here: inotify(7) doesn't.

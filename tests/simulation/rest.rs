@@ -31,7 +31,9 @@ pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
             .map(|path| path.into_bytes())
             .collect();
         judge.at_rest(&directories)?;
-        real.extend(judge.real(&directories));
+        if judge.is_there() {
+            real.extend(judge.real(&directories));
+        }
     }
     let disk = stage.disk.clone();
     let swaps = stage.judges.iter().any(|judge| judge.expect.swaps);

@@ -17,6 +17,9 @@ use crate::text;
 
 /// A step that comes when the library is at rest.
 pub const REST: u32 = u32::MAX;
+/// The disk, and the tree in it, after each operation.
+pub type Scripted = (Rc<Vec<Disk>>, Rc<Vec<Rc<View>>>);
+
 /// Where one step of the world could come, too: its number, the call's number.
 pub type Choice = (u32, u32);
 
@@ -42,7 +45,7 @@ pub struct Stage {
     pub judges: Vec<Judge>,
     pub disk: Disk,
     /// The views after each operation, where the world does one after the other.
-    pub script: Option<(Rc<Vec<Disk>>, Rc<Vec<Rc<View>>>)>,
+    pub script: Option<Scripted>,
     applied: usize,
     pub trace: Option<Vec<String>>,
     pub soft: Option<Fault>,
