@@ -16,8 +16,10 @@
 //!      right, in constant time whatever is below it. Moved out: its kernel watches are released. Moved in: it is watched
 //!      and its content reported.
 //!   5. Overflow is survived. After Q_OVERFLOW the library compares its tree with the disk and repairs it. With
-//!      LIST_EXISTING it lists the tree again: an event flagged SYNC_BEGIN, one SYNTHETIC event for every entry there is,
-//!      then SYNC_END; what was not named in between is gone. Without, SYNC_END alone says that from here on the tree is
+//!      LIST_EXISTING it lists the tree again: an event flagged SYNC_BEGIN, then every entry, then SYNC_END. In between,
+//!      each entry that is there at the end is named once since it last appeared, by a CREATE (SYNTHETIC or the kernel's)
+//!      or by MOVED_TO; what moves with a renamed directory counts as named; what was not named is gone. Another SYNC_BEGIN
+//!      begins anew, and one SYNC_END ends it. Without LIST_EXISTING, SYNC_END alone says that from here on the tree is
 //!      whole again. The same may come without Q_OVERFLOW, after a tangle of renames that inotify(7) leaves unclear.
 //!   6. No watch disturbs another: a plain watch inside a tree, trees that overlap, hard links, bind mounts. Each hears
 //!      exactly what its own mask asks for, and removing one leaves the others.
@@ -25,7 +27,9 @@
 //!      slices, while the pollable descriptor stays readable. With BACKGROUND this holds for asyncinotify_add_recursive()
 //!      too.
 //!   8. Trouble is told, and contained. A directory that can't be opened, a limit reached while following: an event flagged
-//!      ERROR with the errno and the path, whatever the mask; everything else goes on.
+//!      ERROR with the errno and the path, whatever the mask; everything else goes on. A directory that changes under 32
+//!      tries to watch it, as somebody renames it on and on, gets ERROR with EAGAIN, and is tried again when something
+//!      happens in its parent; neither asyncinotify_add_recursive() nor SYNC_END waits for it.
 //!   9. Depth and length of paths have no limit but memory; paths longer than PATH_MAX included. The root's own end is
 //!      reported by DELETE_SELF, MOVE_SELF or UNMOUNT if the mask asks for them, and by IGNORED.
 //!
@@ -34,6 +38,9 @@
 //!   entries, and not followed. What appears and is gone again before a new directory could be watched or read leaves
 //!   nothing to report. A SYNTHETIC event tells that an entry is there, not each thing that happened to it before. The
 //!   kernel reports nothing that happens on the far side of a network file system, and nothing for memory-mapped writes.
+//!   The library lists directories, and does not report its own reading: where a mask asks for OPEN, ACCESS or
+//!   CLOSE_NOWRITE, the reading of the same directory by another process may be missing while that lasts. Without /proc a
+//!   directory is watched by its path, which is compared before and after; a swap there and back in between goes unseen.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::ControlFlow;
