@@ -27,6 +27,7 @@ use crate::mask::Mask;
 use crate::slab::Slab;
 use crate::stream::PathKey;
 use crate::stream::{Outbox, Position, Record};
+#[cfg(any(debug_assertions, simulation))]
 use crate::watch_id::WatchId;
 use crate::watches::{NO_PLACE, PlaceId, Watches};
 use doubts::Doubts;

@@ -165,8 +165,12 @@ impl Directory {
         path: impl FnOnce() -> Vec<u8>,
         mask: Mask,
     ) -> Sys<i32> {
-        // The threads of a process need not share their descriptors, nor need the first of them be alive.
-        let link = format!("/proc/thread-self/fd/{}\0", self.0.as_raw_fd());
+        // The threads of a process need not share their descriptors, nor need the first of them be alive. Of the first
+        // thread /proc/self tells too, and quicker.
+        // SAFETY: neither call takes anything, nor fails.
+        let is_first = unsafe { libc::gettid() == libc::getpid() };
+        let whose = if is_first { "self" } else { "thread-self" };
+        let link = format!("/proc/{whose}/fd/{}\0", self.0.as_raw_fd());
         // The path is a symbolic link, and what is meant is at its end.
         match inotify.add_terminated(link.as_bytes(), mask - Mask::DONT_FOLLOW) {
             Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, &path(), mask),
