@@ -258,6 +258,36 @@ TEST(epoll_edge_and_dispatch_of_one_gets_a_new_edge_for_the_rest) { load(&by_epo
 TEST(epoll_edge_and_dispatch_of_all) { load(&by_epoll_edge, dispatch_all); }
 TEST(epoll_edge_and_callbacks_that_stop_get_a_new_edge_for_the_rest) { load(&by_epoll_edge, dispatch_and_stop); }
 
+static int note_the_end(asyncinotify *in, const asyncinotify_event *event, void *userdata)
+{
+    (void)in;
+    if (event->flags & ASYNCINOTIFY_EVENT_SYNC_END)
+        *(bool *)userdata = true;
+    return 0;
+}
+
+/* The set-up in the background takes many calls, of a few milliseconds each: whatever a call leaves is announced by an edge. */
+TEST(epoll_edge_and_dispatch_of_all_go_on_with_a_tree_in_the_background)
+{
+    for (int i = 0; i < 100; i++) {
+        for (int j = 0; j < 30; j++)
+            make_dirs("t/%d/%d", i, j);
+    }
+    asyncinotify *in = open_instance();
+    struct waiter waiter = open_waiter(&by_epoll_edge, in);
+    tree_with(in, "t", IN_CREATE, ASYNCINOTIFY_RECURSIVE_LIST_EXISTING | ASYNCINOTIFY_RECURSIVE_BACKGROUND);
+    bool ended = false;
+    int calls = 0;
+    for (; !ended; calls++) {
+        if (!wait_epoll(&waiter, PATIENCE_MS))
+            FAIL("lost wake-up after %d calls", calls);
+        OK(asyncinotify_dispatch(in, 0, note_the_end, &ended));
+    }
+    CHECK(calls > 1);
+    close_epoll(&waiter);
+    finish(in);
+}
+
 #ifdef HAVE_LIBURING
 TEST(io_uring_poll_and_one_event_per_wakeup) { load(&by_uring, take_one); }
 TEST(io_uring_poll_and_draining) { load(&by_uring, take_all); }

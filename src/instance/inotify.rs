@@ -318,7 +318,6 @@ impl Inotify {
             self.answer(question)?;
         }
         if batch.is_empty() {
-            // A slice is over: edge-triggered waiters are to come again.
             self.renew_edge_if_working();
         }
         Ok(Fetched {
@@ -327,7 +326,8 @@ impl Inotify {
         })
     }
 
-    fn renew_edge_if_working(&self) {
+    /// A slice is over: edge-triggered waiters are to come again if there is more to do.
+    pub(super) fn renew_edge_if_working(&self) {
         if self.is_ready.load(Ordering::Relaxed) {
             let state = self.lock();
             match state.has_work() {

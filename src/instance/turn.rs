@@ -109,9 +109,7 @@ impl<'a> Turn<'a> {
     #[inline]
     pub fn take<R>(&mut self, f: impl FnOnce(&Event<'_>) -> R) -> Result<Option<R>> {
         self.inotify.check_open()?;
-        if !self.reader.with(|reader| reader.has_events())
-            && (self.took_its_time || !self.refill()?)
-        {
+        if !self.reader.with(|reader| reader.has_events()) && !self.fetch_more()? {
             return Ok(None);
         }
         let (result, ended) = self.reader.with(|reader| {
@@ -124,6 +122,17 @@ impl<'a> Turn<'a> {
             self.retire(id)?;
         }
         Ok(Some(result))
+    }
+
+    /// Gets a batch of events ready, unless this turn has worked for a slice: then the next call goes on, and edge-triggered
+    /// waiters get a new edge for it.
+    #[inline]
+    fn fetch_more(&mut self) -> Result<bool> {
+        if self.took_its_time {
+            self.inotify.renew_edge_if_working();
+            return Ok(false);
+        }
+        self.refill()
     }
 
     #[cold]
