@@ -148,8 +148,7 @@ impl Forest {
         let unmounted = place.is(flags::UNMOUNTED);
         let mount_point =
             unmounted && parent != NO_PLACE && !self.places.get(parent).is(flags::UNMOUNTED);
-        // A scan that is queued has found the name on the disk, so another directory has it now.
-        let succeeded = place.is(flags::QUEUED) && parent != NO_PLACE;
+        let succeeded = parent != NO_PLACE && self.was_found_by_name(id);
         if mount_point || succeeded {
             // What the mount had covered is there again.
             let telling = match succeeded {
@@ -162,6 +161,15 @@ impl Forest {
             self.doubt_vacated(id);
         }
         self.doom(id, fx);
+    }
+
+    /// Whether the scan that is queued was wanted because a list of the parent has the name: another directory may have it
+    /// now. A mere look is wanted because of a rename; and what a repair has not found yet it will find.
+    fn was_found_by_name(&self, id: PlaceId) -> bool {
+        let place = self.places.get(id);
+        place.is(flags::QUEUED)
+            && place.epoch() == self.tree_of(id).epoch()
+            && (!place.is(flags::VERIFY) || place.is(flags::UNLISTED))
     }
 
     /// Another directory has the name of a place.

@@ -63,10 +63,26 @@ fn check() -> bool {
         return true;
     }
     let findings = Findings::new();
-    let mut tally = exhaustive::play(Extent::Check, &findings);
+    let mut tally = cases(&findings);
+    tally.add(&exhaustive::play(Extent::Check, &findings));
     findings.print(LINES);
     tally.add(&lottery::play_sample(SEEDS, LINES));
     close(&tally)
+}
+
+/// The cases that failed once.
+fn cases(findings: &Findings) -> Tally {
+    let mut tally = Tally::default();
+    let lines = include_str!("cases.txt").lines();
+    for text in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (script, plan, blocks) = findings::parse(text).expect("a case");
+        let played = script.play(&plan, blocks, false);
+        findings.report(&script, &plan, blocks, &played);
+        tally.runs += 1;
+        tally.failed += u64::from(played.fault.is_some() || played.soft.is_some());
+    }
+    println!("cases that failed once: {}", tally.runs);
+    tally
 }
 
 fn close(tally: &Tally) -> bool {
