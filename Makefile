@@ -74,8 +74,12 @@ SIMULATION = RUSTFLAGS='--cfg simulation' $(CARGO) test --release --locked --tar
 check-simulation:
 	@$(SIMULATION)
 
+# Once with the assertions of a debug build, Engine::check() after each step among them, and once as it is shipped, under
+# valgrind.
 check-c: stage
-	@c-tests/run '$(STAGE)'
+	$(CARGO) build --locked --lib
+	@PREFIX='$(STAGE)-debug' LIBDIR= INCLUDEDIR= DESTDIR= scripts/install.sh install $(TARGET)/debug >/dev/null
+	@c-tests/run '$(STAGE)-debug'
 	@c-tests/run '$(STAGE)' --valgrind
 
 check-examples: examples
