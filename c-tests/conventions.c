@@ -1,102 +1,10 @@
-/* What holds for the whole interface: constants, error codes and messages, versions, the format of a mask. */
+/* What holds for the whole interface: error codes and messages, versions, the format of a mask. Constants: tests/header.rs;
+ * structs: tests/abi; exports: tests/symbols.rs. */
 #include "harness.h"
 
-#include <dlfcn.h>
-
-#if ASYNCINOTIFY_CREATE != 0x100 || ASYNCINOTIFY_ONESHOT != 0x80000000
-#error "mask constants must work in #if"
-#endif
 #if ASYNCINOTIFY_VERSION_NUMBER != (ASYNCINOTIFY_VERSION_MAJOR << 16 | ASYNCINOTIFY_VERSION_MINOR << 8 | ASYNCINOTIFY_VERSION_PATCH)
 #error "the version number is made of its parts"
 #endif
-
-TEST(mask_constants_equal_the_kernels)
-{
-    CHECK_HEX(ASYNCINOTIFY_ACCESS, IN_ACCESS);
-    CHECK_HEX(ASYNCINOTIFY_MODIFY, IN_MODIFY);
-    CHECK_HEX(ASYNCINOTIFY_ATTRIB, IN_ATTRIB);
-    CHECK_HEX(ASYNCINOTIFY_CLOSE_WRITE, IN_CLOSE_WRITE);
-    CHECK_HEX(ASYNCINOTIFY_CLOSE_NOWRITE, IN_CLOSE_NOWRITE);
-    CHECK_HEX(ASYNCINOTIFY_OPEN, IN_OPEN);
-    CHECK_HEX(ASYNCINOTIFY_MOVED_FROM, IN_MOVED_FROM);
-    CHECK_HEX(ASYNCINOTIFY_MOVED_TO, IN_MOVED_TO);
-    CHECK_HEX(ASYNCINOTIFY_CREATE, IN_CREATE);
-    CHECK_HEX(ASYNCINOTIFY_DELETE, IN_DELETE);
-    CHECK_HEX(ASYNCINOTIFY_DELETE_SELF, IN_DELETE_SELF);
-    CHECK_HEX(ASYNCINOTIFY_MOVE_SELF, IN_MOVE_SELF);
-    CHECK_HEX(ASYNCINOTIFY_UNMOUNT, IN_UNMOUNT);
-    CHECK_HEX(ASYNCINOTIFY_Q_OVERFLOW, IN_Q_OVERFLOW);
-    CHECK_HEX(ASYNCINOTIFY_IGNORED, IN_IGNORED);
-    CHECK_HEX(ASYNCINOTIFY_ONLYDIR, IN_ONLYDIR);
-    CHECK_HEX(ASYNCINOTIFY_DONT_FOLLOW, IN_DONT_FOLLOW);
-    CHECK_HEX(ASYNCINOTIFY_EXCL_UNLINK, IN_EXCL_UNLINK);
-    CHECK_HEX(ASYNCINOTIFY_MASK_CREATE, IN_MASK_CREATE);
-    CHECK_HEX(ASYNCINOTIFY_MASK_ADD, IN_MASK_ADD);
-    CHECK_HEX(ASYNCINOTIFY_ISDIR, IN_ISDIR);
-    CHECK_HEX((uint32_t)ASYNCINOTIFY_ONESHOT, (uint32_t)IN_ONESHOT);
-}
-
-TEST(compound_masks_equal_the_kernels)
-{
-    CHECK_HEX(ASYNCINOTIFY_CLOSE, IN_CLOSE);
-    CHECK_HEX(ASYNCINOTIFY_MOVE, IN_MOVE);
-    CHECK_HEX(ASYNCINOTIFY_ALL, IN_ALL_EVENTS);
-}
-
-TEST(init_flags_equal_the_kernels)
-{
-    CHECK_HEX(ASYNCINOTIFY_INIT_CLOEXEC, IN_CLOEXEC);
-    CHECK_HEX(ASYNCINOTIFY_INIT_NONBLOCK, IN_NONBLOCK);
-    CHECK_HEX(ASYNCINOTIFY_INIT_DEFAULT, IN_CLOEXEC | IN_NONBLOCK);
-}
-
-TEST(constants_work_as_case_labels)
-{
-    switch ((uint32_t)IN_CREATE) {
-    case ASYNCINOTIFY_DELETE:
-    case ASYNCINOTIFY_MOVED_FROM:
-    case (uint32_t)ASYNCINOTIFY_ONESHOT:
-        FAIL("wrong case");
-    case ASYNCINOTIFY_CREATE:
-        break;
-    default:
-        FAIL("no case");
-    }
-}
-
-TEST(event_flags_and_recursive_flags_are_bits_of_their_own)
-{
-    CHECK_HEX(ASYNCINOTIFY_EVENT_SYNTHETIC, 1);
-    CHECK_HEX(ASYNCINOTIFY_EVENT_SYNC_BEGIN, 2);
-    CHECK_HEX(ASYNCINOTIFY_EVENT_SYNC_END, 4);
-    CHECK_HEX(ASYNCINOTIFY_EVENT_ERROR, 8);
-    CHECK_HEX(ASYNCINOTIFY_RECURSIVE_LIST_EXISTING, 1);
-    CHECK_HEX(ASYNCINOTIFY_RECURSIVE_BACKGROUND, 2);
-    CHECK_HEX(ASYNCINOTIFY_RECURSIVE_ONE_FILESYSTEM, 4);
-}
-
-TEST(timeout_constants_are_those_of_poll_and_one_more)
-{
-    CHECK_INT(ASYNCINOTIFY_TIMEOUT_INFINITE, -1);
-    CHECK_INT(ASYNCINOTIFY_TIMEOUT_DISABLED, -2);
-}
-
-TEST(structs_have_the_agreed_layout)
-{
-    CHECK_INT(offsetof(asyncinotify_recursive_options, size), 0);
-    CHECK_INT(sizeof(asyncinotify_watch), 8);
-    CHECK_INT(offsetof(asyncinotify_event, watch), 0);
-    CHECK_INT(offsetof(asyncinotify_event, wd), 8);
-    CHECK_INT(offsetof(asyncinotify_event, mask), 12);
-    CHECK_INT(offsetof(asyncinotify_event, cookie), 16);
-    CHECK_INT(offsetof(asyncinotify_event, flags), 20);
-    CHECK_INT(offsetof(asyncinotify_event, error), 24);
-    CHECK_INT(offsetof(asyncinotify_event, name), 32);
-    CHECK_INT(offsetof(asyncinotify_event, path), 32 + 2 * sizeof(size_t));
-    CHECK_INT(offsetof(asyncinotify_event, moved_from), 32 + 4 * sizeof(size_t));
-    CHECK_INT(offsetof(asyncinotify_event, userdata), 32 + 6 * sizeof(size_t));
-    CHECK(sizeof(asyncinotify_event) >= 32 + 7 * sizeof(size_t) + 4 * sizeof(uint64_t));
-}
 
 TEST(version_of_the_library_is_that_of_the_header)
 {
@@ -273,26 +181,4 @@ TEST(mask_format_of_size_0_only_measures)
     CHECK_INT(asyncinotify_mask_format(IN_CREATE | IN_ISDIR, NULL, 0), 12);
     CHECK_INT(asyncinotify_mask_format(IN_CREATE | IN_ISDIR, buffer, 0), 12);
     CHECK_STR(buffer, "same");
-}
-
-TEST(library_exports_its_own_names_only)
-{
-    Dl_info info;
-    CHECK(dladdr((void *)(uintptr_t)asyncinotify_new, &info) != 0);
-    if (!strstr(info.dli_fname, ".so"))
-        SKIP("linked statically");
-    if (system("command -v nm >/dev/null") != 0)
-        MISSING("nm (install binutils)");
-    FILE *names = popen(text("nm -D --defined-only '%s'", info.dli_fname), "r");
-    CHECK(names != NULL);
-    char line[1024], name[1024], type;
-    int count = 0;
-    while (fgets(line, sizeof line, names))
-        if (sscanf(line, "%*s %c %1000s", &type, name) == 2 && type != 'A') {
-            if (strncmp(name, "asyncinotify_", strlen("asyncinotify_")))
-                FAIL("the library exports %s", name);
-            count++;
-        }
-    pclose(names);
-    CHECK(count >= 33);
 }

@@ -56,17 +56,6 @@ TEST(names_may_be_as_long_as_NAME_MAX)
     finish(in);
 }
 
-TEST(strange_names_are_moved_with_their_old_path)
-{
-    asyncinotify *in = open_instance();
-    make_dir("d\n\xff");
-    watch(in, "d\n\xff", ASYNCINOTIFY_MOVE);
-    make_file("d\n\xff/ \t");
-    rename_entry("d\n\xff/ \t", "d\n\xff/\xe9\n");
-    expect(in, "MOVED_FROM d\\n\\xff/ \\x09", "MOVED_TO d\\n\\xff/\\xe9\\n <- d\\n\\xff/ \\x09");
-    finish(in);
-}
-
 /* A relative path of exactly this length that leads to the directory: "./././…d". */
 static const char *long_path_to(const char *directory, size_t length)
 {
@@ -141,29 +130,6 @@ TEST(set_path_may_be_longer_than_PATH_MAX)
     finish(in);
 }
 
-TEST(a_trailing_slash_is_not_doubled)
-{
-    asyncinotify *in = open_instance();
-    make_dir("d");
-    asyncinotify_watch id = watch(in, "d/", IN_CREATE | IN_ATTRIB);
-    CHECK_STR(watch_path(in, id), "d/");
-    make_file("d/f");
-    SYS(chmod("d", 0700));
-    expect(in, "CREATE d/f", "ATTRIB|ISDIR d/");
-    finish(in);
-}
-
-TEST(a_trailing_slash_is_not_doubled_in_a_tree)
-{
-    asyncinotify *in = open_instance();
-    make_dirs("t/a");
-    tree(in, "t/", IN_CREATE);
-    make_file("t/f");
-    make_file("t/a/f");
-    expect(in, "CREATE t/f", "CREATE t/a/f");
-    finish(in);
-}
-
 TEST(the_root_directory_needs_no_second_slash)
 {
     enter_mount_namespace();
@@ -173,28 +139,6 @@ TEST(the_root_directory_needs_no_second_slash)
     watch(in, "/", IN_CREATE);
     make_file("/f");
     expect(in, "CREATE /f");
-    finish(in);
-}
-
-TEST(the_current_directory_stays_a_dot)
-{
-    asyncinotify *in = open_instance();
-    asyncinotify_watch id = watch(in, ".", IN_CREATE);
-    CHECK_STR(watch_path(in, id), ".");
-    make_file("f");
-    asyncinotify_event event = take(in);
-    CHECK_STR(event.path, "./f");
-    CHECK_STR(event.name, "f");
-    finish(in);
-}
-
-TEST(a_path_with_dots_stays_as_given)
-{
-    asyncinotify *in = open_instance();
-    make_dirs("a/b");
-    watch(in, "a/../a/./b", IN_CREATE);
-    make_file("a/b/f");
-    expect(in, "CREATE a/../a/./b/f");
     finish(in);
 }
 

@@ -569,18 +569,6 @@ TEST(events_of_others_do_not_make_the_fd_readable)
     finish(in);
 }
 
-TEST(fd_goes_quiet_after_an_overflow_was_taken)
-{
-    asyncinotify *in = watching("d");
-    make_overflow("d");
-    CHECK(readable(in));
-    drain(in);
-    CHECK(!readable(in));
-    make_file("d/f");
-    CHECK(readable(in));
-    finish(in);
-}
-
 /* ---- every mixture, against a model ---- */
 
 struct model {

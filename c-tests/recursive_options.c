@@ -1,7 +1,5 @@
-/* The options of recursive watches: lists, file systems, depth, filters. */
+/* The options of recursive watches as C sees them: what a list holds, what a filter may do. Each option: tests/scenarios. */
 #include "harness.h"
-
-#include <sys/mount.h>
 
 TEST(LIST_EXISTING_names_every_entry_between_SYNC_BEGIN_and_SYNC_END)
 {
@@ -28,122 +26,6 @@ TEST(LIST_EXISTING_names_every_entry_between_SYNC_BEGIN_and_SYNC_END)
     log_clear(&log);
     make_file("t/a/later");
     expect(in, "CREATE t/a/later");
-    finish(in);
-}
-
-TEST(LIST_EXISTING_of_an_empty_tree_is_an_empty_bracket)
-{
-    asyncinotify *in = open_instance();
-    make_dir("t");
-    tree_with(in, "t", IN_CREATE, ASYNCINOTIFY_RECURSIVE_LIST_EXISTING);
-    expect(in, "SYNC_BEGIN t", "SYNC_END t");
-    finish(in);
-}
-
-TEST(LIST_EXISTING_with_CLOSE_WRITE_alone_lists_the_regular_files)
-{
-    asyncinotify *in = open_instance();
-    make_dirs("t/a");
-    make_file("t/f");
-    make_file("t/a/g");
-    SYS(symlink("f", "t/link"));
-    tree_with(in, "t", IN_CLOSE_WRITE, ASYNCINOTIFY_RECURSIVE_LIST_EXISTING);
-    expect_any_order(in, "SYNC_BEGIN t", "SYNTHETIC CLOSE_WRITE t/f", "SYNTHETIC CLOSE_WRITE t/a/g", "SYNC_END t");
-    finish(in);
-}
-
-TEST(without_LIST_EXISTING_nothing_is_said_of_what_is_there)
-{
-    asyncinotify *in = open_instance();
-    make_dirs("t/a/b");
-    make_file("t/f");
-    tree(in, "t", ENTRIES);
-    expect_nothing(in);
-    finish(in);
-}
-
-TEST(ONE_FILESYSTEM_stays_out_of_what_is_mounted_below)
-{
-    enter_mount_namespace();
-    make_dirs("t/m");
-    make_dirs("t/a");
-    if (mount("none", "t/m", "tmpfs", 0, NULL) == -1)
-        SKIP("can't mount a tmpfs: %s", strerror(errno));
-    make_dir("t/m/x");
-    asyncinotify *in = open_instance();
-    asyncinotify_watch one = tree_with(in, "t", IN_CREATE, ASYNCINOTIFY_RECURSIVE_ONE_FILESYSTEM);
-    make_file("t/m/x/f");
-    make_file("t/a/f");
-    expect(in, "CREATE t/a/f");
-    CHECK_INT(kernel_watches(in), 2);
-    remove_watch(in, one);
-    drain(in);
-    asyncinotify_watch all = tree(in, "t", IN_CREATE);
-    CHECK_INT(kernel_watches(in), 4);
-    make_file("t/m/x/g");
-    expect(in, "CREATE t/m/x/g");
-    CHECK_DIRECTORIES(in, all, "t");
-    finish(in);
-}
-
-TEST(max_depth_1_watches_the_root_alone)
-{
-    asyncinotify *in = open_instance();
-    make_dirs("t/a/b");
-    tree_options(in, "t", IN_CREATE, 0, 1, NULL, NULL);
-    CHECK_INT(kernel_watches(in), 1);
-    make_file("t/f");
-    make_file("t/a/f");
-    make_dirs("t/new/deep");
-    expect(in, "CREATE t/f", "CREATE|ISDIR t/new");
-    CHECK_INT(kernel_watches(in), 1);
-    finish(in);
-}
-
-TEST(max_depth_2_watches_the_subdirectories_too)
-{
-    asyncinotify *in = open_instance();
-    make_dirs("t/a/b/c");
-    tree_options(in, "t", IN_CREATE, 0, 2, NULL, NULL);
-    CHECK_INT(kernel_watches(in), 2);
-    make_file("t/a/f");
-    make_file("t/a/b/f");
-    make_dirs("t/new/deep/deeper");
-    make_file("t/new/deep/f");
-    expect_told(in, "CREATE t/a/f", "CREATE|ISDIR t/new", "CREATE|ISDIR t/new/deep");
-    CHECK_INT(kernel_watches(in), 3);
-    finish(in);
-}
-
-TEST(max_depth_holds_for_directories_that_are_moved)
-{
-    asyncinotify *in = open_instance();
-    make_dirs("t/a/b");
-    make_dirs("t/x");
-    tree_options(in, "t", IN_CREATE, 0, 3, NULL, NULL);
-    CHECK_INT(kernel_watches(in), 4);
-    rename_entry("t/a", "t/x/a"); /* b is too deep now */
-    drain(in);
-    CHECK_INT(kernel_watches(in), 3);
-    make_file("t/x/a/b/f");
-    make_file("t/x/a/g");
-    expect(in, "CREATE t/x/a/g");
-    rename_entry("t/x/a", "t/a"); /* and here again */
-    drain(in);
-    CHECK_INT(kernel_watches(in), 4);
-    make_file("t/a/b/h");
-    expect(in, "CREATE t/a/b/h");
-    finish(in);
-}
-
-TEST(max_depth_lists_the_entries_of_the_deepest_directory)
-{
-    asyncinotify *in = open_instance();
-    make_dirs("t/a/b/c");
-    make_file("t/a/f");
-    tree_options(in, "t", IN_CREATE, ASYNCINOTIFY_RECURSIVE_LIST_EXISTING, 2, NULL, NULL);
-    expect_any_order(in, "SYNC_BEGIN t", "SYNTHETIC CREATE|ISDIR t/a", "SYNTHETIC CREATE|ISDIR t/a/b", "SYNTHETIC CREATE t/a/f",
-                     "SYNC_END t");
     finish(in);
 }
 
@@ -189,36 +71,6 @@ TEST(the_filter_is_asked_once_for_each_directory_and_never_for_the_root)
     CHECK_INT(filter.count, 5);
     CHECK_INT(times_asked(&filter, "t/a/new"), 1);
     CHECK_INT(times_asked(&filter, "t/a/new/no-2"), 1);
-    finish(in);
-}
-
-TEST(what_the_filter_refuses_costs_no_kernel_watch_and_reports_nothing_below)
-{
-    asyncinotify *in = open_instance();
-    struct filter filter = {.in = in};
-    make_dirs("t/a");
-    make_dirs("t/no/below");
-    tree_options(in, "t", IN_CREATE, 0, 0, not_named_no, &filter);
-    CHECK_INT(kernel_watches(in), 2);
-    make_file("t/no/f");
-    make_file("t/no/below/f");
-    make_dirs("t/a/no/deep");
-    make_file("t/a/no/deep/f");
-    make_file("t/a/f");
-    expect(in, "CREATE|ISDIR t/a/no", "CREATE t/a/f"); /* the entry itself is in a watched directory */
-    CHECK_INT(kernel_watches(in), 2);
-    finish(in);
-}
-
-TEST(the_filter_holds_for_what_LIST_EXISTING_names)
-{
-    asyncinotify *in = open_instance();
-    struct filter filter = {.in = in};
-    make_dirs("t/no/below");
-    make_file("t/no/f");
-    make_file("t/g");
-    tree_options(in, "t", IN_CREATE, ASYNCINOTIFY_RECURSIVE_LIST_EXISTING, 0, not_named_no, &filter);
-    expect_any_order(in, "SYNC_BEGIN t", "SYNTHETIC CREATE|ISDIR t/no", "SYNTHETIC CREATE t/g", "SYNC_END t");
     finish(in);
 }
 

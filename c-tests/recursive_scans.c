@@ -53,30 +53,6 @@ TEST(BACKGROUND_returns_at_once_and_SYNC_END_says_when_it_is_complete)
     finish(in);
 }
 
-TEST(BACKGROUND_reports_what_happens_meanwhile)
-{
-    int count = under_valgrind() ? 1000 : 3000;
-    asyncinotify *in = open_instance();
-    struct log log = {0};
-    grow("t", count);
-    asyncinotify_watch id = tree_with(in, "t", ENTRIES, LIST_IN_BACKGROUND);
-    struct replica *replica = replica_new("t");
-    for (int i = 0; i < 10; i++) {
-        asyncinotify_event event = take(in);
-        replica_apply(replica, &event);
-        make_dirs("t/%d/new/deep", i * 97 % count);
-        rename_entry(text("t/%d", i * 89 % count + 1), text("t/renamed-%d", i));
-    }
-    collect_until_flag(in, &log, ASYNCINOTIFY_EVENT_SYNC_END);
-    collect(in, &log);
-    replica_apply_log(replica, &log);
-    CHECK_REPLICA(replica);
-    CHECK_DIRECTORIES(in, id, "t");
-    log_clear(&log);
-    replica_free(replica);
-    finish(in);
-}
-
 TEST(a_tree_can_be_removed_while_its_scan_is_under_way)
 {
     asyncinotify *in = open_instance();
@@ -110,46 +86,6 @@ TEST(an_instance_can_be_closed_while_a_scan_is_under_way)
 
 /* ---- trouble is told, and contained ---- */
 
-TEST(a_directory_that_cannot_be_opened_is_told_as_an_ERROR_event)
-{
-    make_dirs("t/locked/below");
-    make_dirs("t/open/below");
-    SYS(chmod("t/locked", 0));
-    become_nobody();
-    asyncinotify *in = open_instance();
-    tree(in, "t", IN_CREATE);
-    asyncinotify_event event = take(in);
-    CHECK_STR(event_text(&event), "ERROR:EACCES ISDIR t/locked");
-    CHECK_INT(event.error, EACCES);
-    CHECK_INT(event.wd, -1);
-    CHECK_INT(kernel_watches(in), 3);
-    expect_nothing(in);
-    finish(in);
-}
-
-TEST(a_new_directory_that_cannot_be_opened_is_told_and_the_rest_goes_on)
-{
-    make_dirs("t/a");
-    make_dirs("outside/locked/below");
-    make_dirs("outside/open");
-    SYS(chmod("t", 0777));
-    SYS(chmod("outside/locked", 0));
-    if (geteuid() == 0) {
-        SYS(chown("t", 65534, 65534));
-        SYS(chown("outside", 65534, 65534));
-    }
-    become_nobody();
-    asyncinotify *in = open_instance();
-    tree(in, "t", IN_DELETE); /* ERROR comes whatever the mask */
-    rename_entry("outside", "t/in");
-    expect(in, "ERROR:EACCES ISDIR t/in/locked");
-    make_file("t/f");
-    remove_file("t/f");
-    expect(in, "DELETE t/f");
-    CHECK_INT(kernel_watches(in), 4);
-    finish(in);
-}
-
 TEST(the_limit_of_watches_reached_while_following_is_told_as_an_ERROR_event)
 {
     enter_user_namespace();
@@ -177,24 +113,6 @@ TEST(the_limit_of_watches_reached_while_following_is_told_as_an_ERROR_event)
     finish(in);
 }
 
-TEST(the_limit_of_watches_reached_in_the_BACKGROUND_is_told_as_an_ERROR_event)
-{
-    enter_user_namespace();
-    limit_inotify("watches", 4);
-    asyncinotify *in = open_instance();
-    struct log log = {0};
-    for (int i = 0; i < 6; i++)
-        make_dirs("t/%d", i);
-    tree_with(in, "t", IN_CREATE, ASYNCINOTIFY_RECURSIVE_BACKGROUND);
-    collect_until_flag(in, &log, ASYNCINOTIFY_EVENT_SYNC_END);
-    CHECK(log_count(&log, IN_ISDIR, ASYNCINOTIFY_EVENT_ERROR, NULL) >= 1);
-    CHECK_INT(log_find(&log, IN_ISDIR, ASYNCINOTIFY_EVENT_ERROR, NULL)->error, ENOSPC);
-    make_file("t/f");
-    expect(in, "CREATE t/f");
-    log_clear(&log);
-    finish(in);
-}
-
 /* ---- large trees, many directories of which are listed together ---- */
 
 enum { MANY = 700 };
@@ -215,46 +133,6 @@ TEST(a_large_tree_is_watched_whole)
     finish(in);
 }
 
-TEST(a_large_tree_is_listed_whole_while_it_changes)
-{
-    asyncinotify *in = open_instance();
-    grow("t/a", MANY);
-    grow("b", MANY);
-    struct replica *replica = replica_new("t");
-    for (int round = 0; round < 3; round++) {
-        pid_t changing = start_helper("shuffle", NULL);
-        asyncinotify_watch id = tree_with(in, "t", ENTRIES, ASYNCINOTIFY_RECURSIVE_LIST_EXISTING);
-        replica_follow(replica, in);
-        wait_helper(changing);
-        replica_follow(replica, in);
-        CHECK_REPLICA(replica);
-        CHECK_DIRECTORIES(in, id, "t");
-        remove_watch(in, id);
-        drain(in);
-        CHECK_INT(kernel_watches(in), 0);
-    }
-    replica_free(replica);
-    finish(in);
-}
-
-/* Directories come, go and change their places, as fast as may be. */
-HELPER(shuffle)
-{
-    (void)args;
-    for (int i = 0; i < MANY; i += 7) {
-        rename_entry(text("t/a/%d", i), text("t/a/%d/moved", (i + 350) % MANY == i ? i + 1 : (i + 351) % MANY));
-        rename_entry(text("t/a/%d/moved", (i + 350) % MANY == i ? i + 1 : (i + 351) % MANY), text("t/a/%d", i));
-        rename_entry("t/a", "t/b");
-        make_dirs("t/b/new%d/x", i);
-        make_file("t/b/new%d/x/f", i);
-        rename_entry(text("b/%d", i), text("t/in%d", i));
-        rename_entry("t/b", "t/a");
-        rename_entry(text("t/in%d", i), text("b/%d", i));
-        remove_all("t/a/new%d", i);
-    }
-    return 0;
-}
-
 TEST(a_large_tree_takes_few_descriptors)
 {
     struct rlimit limit;
@@ -271,37 +149,5 @@ TEST(a_large_tree_takes_few_descriptors)
     limit.rlim_cur = before;
     SYS(setrlimit(RLIMIT_NOFILE, &limit));
     CHECK_DIRECTORIES(in, id, "t");
-    finish(in);
-}
-
-TEST(among_many_directories_those_that_cannot_be_opened_are_told_once_each)
-{
-    grow("t", MANY);
-    for (int i = 0; i < MANY; i += 10)
-        SYS(chmod(text("t/%d", i), 0));
-    become_nobody();
-    asyncinotify *in = open_instance();
-    struct log log = {0};
-    tree(in, "t", IN_CREATE);
-    CHECK_INT(kernel_watches(in), 1 + MANY - MANY / 10);
-    collect(in, &log);
-    CHECK_INT(log.count, MANY / 10);
-    for (int i = 0; i < MANY; i += 10)
-        CHECK_INT(log_count(&log, 0, ASYNCINOTIFY_EVENT_ERROR, text("t/%d", i)), 1);
-    log_clear(&log);
-    finish(in);
-}
-
-TEST(the_limit_of_watches_reached_in_a_large_tree_fails_the_call_and_leaves_nothing)
-{
-    enter_user_namespace();
-    limit_inotify("watches", MANY / 2);
-    asyncinotify *in = open_instance();
-    grow("t", MANY);
-    asyncinotify_watch id = 0;
-    CHECK_INT(asyncinotify_add_recursive(in, "t", IN_CREATE, NULL, &id), -ENOSPC);
-    CHECK_INT(kernel_watches(in), 0);
-    CHECK_INT(asyncinotify_watches(in, NULL, 0), 0);
-    expect_nothing(in);
     finish(in);
 }
