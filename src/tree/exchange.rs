@@ -10,7 +10,7 @@
 //! same with a directory that was not watched yet; an exchange then takes a repair of the tree.
 
 use super::doubts::What;
-use super::{Effects, Forest};
+use super::{Effects, Forest, Trouble};
 use crate::mask::Mask;
 use crate::stream::RawEvent;
 use crate::watches::PlaceId;
@@ -23,8 +23,10 @@ const KEPT: usize = 16;
 #[derive(Default)]
 pub(super) struct Arrivals {
     last: VecDeque<Arrival>,
-    /// The event that is being followed has replaced a directory that was not watched yet.
-    over_unwatched: bool,
+    /// The event that is being followed has replaced a directory that was not watched yet, with which there was this trouble.
+    over_unwatched: Option<Trouble>,
+    /// The cookie of the last exchange's second rename, and the trouble with the directory that it moves.
+    along: Option<(u32, Trouble)>,
     /// Names that were there when their directory was listed, and of which the first event says that they are renamed away:
     /// the event may be the second half of an exchange whose first half was not heard.
     half_heard: BTreeSet<(i32, Vec<u8>)>,
@@ -36,7 +38,7 @@ struct Arrival {
     name: Vec<u8>,
     is_dir: bool,
     /// A directory had the name that was not watched yet.
-    over_unwatched: bool,
+    over_unwatched: Option<Trouble>,
     /// The kernel's queue was not empty since.
     just_now: bool,
 }
@@ -80,8 +82,14 @@ impl Arrivals {
         !self.half_heard.is_empty() && self.half_heard.remove(&(event.wd, event.name.to_vec()))
     }
 
-    pub(super) fn came_over_unwatched(&mut self) {
-        self.over_unwatched = true;
+    pub(super) fn came_over_unwatched(&mut self, trouble: Trouble) {
+        self.over_unwatched = Some(trouble);
+    }
+
+    /// The trouble that a directory takes along to where it arrives with this cookie.
+    pub(super) fn trouble_with(&self, cookie: u32) -> Option<Trouble> {
+        let along = self.along.filter(|(with, _)| *with == cookie);
+        along.map(|(_, trouble)| trouble)
     }
 
     fn find(&self, event: &RawEvent<'_>) -> Option<&Arrival> {
@@ -133,7 +141,7 @@ impl Forest {
         if arrival.is_dir != is_dir(event) {
             return true;
         }
-        let (over_unwatched, just_now) = (arrival.over_unwatched, arrival.just_now);
+        let (over_unwatched, just_now) = (arrival.over_unwatched.is_some(), arrival.just_now);
         if !is_dir(event) {
             self.doubt(parent, event.name, What::File);
         } else if over_unwatched || just_now {
@@ -147,7 +155,11 @@ impl Forest {
         if !is_dir(event) {
             return;
         }
-        let Some(displaced) = self.displaced_from(parent, event.name) else {
+        let displaced = self.displaced_from(parent, event.name);
+        let replaced = self.arrivals.find(event).and_then(|it| it.over_unwatched);
+        let trouble = displaced.map_or(replaced, |place| Some(self.trouble_of(place)));
+        self.arrivals.along = trouble.map(|trouble| (event.cookie, trouble));
+        let Some(displaced) = displaced else {
             if let Some(child) = self.places.child(parent, event.name) {
                 self.doom(child, fx);
             }

@@ -2,7 +2,7 @@
 
 use super::exchange::is_dir;
 use super::limbo::Why;
-use super::{Effects, Forest, PlaceRef, Standing, Telling, flags};
+use super::{Effects, Forest, PlaceRef, Standing, Telling, Trouble, flags};
 use crate::mask::Mask;
 use crate::stream::{RawEvent, Record};
 use crate::watches::{NO_PLACE, Owner, PlaceId};
@@ -153,18 +153,24 @@ impl Forest {
     /// A directory appears. A directory that had its name before is gone.
     pub(super) fn new_directory(&mut self, parent: PlaceId, name: &[u8], fx: &mut Effects) {
         let before = self.places.child(parent, name);
+        let trouble = before.map(|child| self.trouble_of(child));
         if let Some(child) = before {
             self.doom(child, fx);
         }
-        self.new_directory_after(before, parent, name);
+        self.new_directory_with(trouble, parent, name);
     }
 
-    /// A directory has a name that another had `before`, which is on its way out.
-    fn new_directory_after(&mut self, before: Option<PlaceId>, parent: PlaceId, name: &[u8]) {
+    /// A directory appears, and there was trouble with its name, or with itself.
+    fn new_directory_with(
+        &mut self,
+        trouble: impl IntoIterator<Item = Trouble>,
+        parent: PlaceId,
+        name: &[u8],
+    ) {
         if self.is_deep_enough(parent) {
             let place = self.new_place(parent, name);
-            if let Some(before) = before {
-                self.inherit(before, place);
+            for trouble in trouble {
+                self.inherit(trouble, place);
             }
             self.want_scan(place, Telling::AsEvents);
         }
@@ -183,9 +189,11 @@ impl Forest {
     fn on_moved_to(&mut self, parent: PlaceId, name: &[u8], cookie: u32, fx: &mut Effects) {
         let index = self.places.get(parent).tree();
         let before = self.places.child(parent, name);
+        let trouble = before.map(|child| self.trouble_of(child));
         self.displace(parent, name, fx);
         let Some(place) = self.moved_with(index, cookie) else {
-            return self.new_directory_after(before, parent, name);
+            let along = self.arrivals.trouble_with(cookie);
+            return self.new_directory_with(trouble.into_iter().chain(along), parent, name);
         };
         self.places.set(place, flags::RECENT);
         self.recent.push(self.places.reference(place));
@@ -221,7 +229,7 @@ impl Forest {
             self.put_in_limbo(child, parent, why);
         } else {
             // Nothing is known of that directory that could be lost.
-            self.arrivals.came_over_unwatched();
+            self.arrivals.came_over_unwatched(self.trouble_of(child));
             self.doom(child, fx);
         }
     }

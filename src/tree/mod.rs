@@ -35,7 +35,7 @@ use exchange::Arrivals;
 use limbo::Limbo;
 use places::Places;
 use repair::Sweep;
-use wanted::Queue;
+use wanted::{Queue, Trouble};
 
 pub(crate) use doubts::Look;
 pub(crate) use find::Known;

@@ -14,6 +14,13 @@ pub(crate) struct Wanted {
     pub(crate) place: PlaceRef,
 }
 
+/// How often the scan of a directory came to nothing, and whether an ERROR has told of it.
+#[derive(Clone, Copy)]
+pub(super) struct Trouble {
+    tries: u32,
+    told: bool,
+}
+
 /// The newest first: what has just come to be is watched soonest. A place that has changed under a scan goes behind all
 /// others, and after a scan that came to nothing the oldest is next: a program that renames a directory on and on does not
 /// keep the rest from being watched.
@@ -124,16 +131,21 @@ impl Forest {
         self.want_again(wanted);
     }
 
-    /// A directory that comes to a name inherits the trouble that there was with that name.
-    pub(super) fn inherit(&mut self, from: PlaceId, to: PlaceId) {
-        let (tries, troubled) = {
-            let place = self.places.get(from);
-            (place.tries(), place.is(flags::TROUBLED))
-        };
-        if tries > self.places.get(to).tries() {
-            self.places.set_tries(to, tries);
+    pub(super) fn trouble_of(&self, id: PlaceId) -> Trouble {
+        let place = self.places.get(id);
+        Trouble {
+            tries: place.tries(),
+            told: place.is(flags::TROUBLED),
         }
-        if troubled {
+    }
+
+    /// A directory that comes to a name inherits the trouble that there was with that name; and one that leaves its name in
+    /// an exchange takes its trouble along.
+    pub(super) fn inherit(&mut self, trouble: Trouble, to: PlaceId) {
+        if trouble.tries > self.places.get(to).tries() {
+            self.places.set_tries(to, trouble.tries);
+        }
+        if trouble.told {
             self.places.set(to, flags::TROUBLED);
         }
     }
