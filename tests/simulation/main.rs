@@ -1,6 +1,7 @@
 //! The proof by simulation: the core on a kernel inside this process, with every placement of the world's steps among the
 //! library's system calls for a small scope, and long random runs with faults. It is built with `--cfg simulation` only.
 //!
+//!     stories                faults that there were, as fixed cases
 //!     exhaustive [SECONDS]   the small scope; what does not fit into the time is left out evenly
 //!     random SECONDS [SEED]  random runs
 //!     replay SEED            one random run with its trace
@@ -41,6 +42,8 @@ mod schedule;
 mod scope;
 #[cfg(simulation)]
 mod stage;
+#[cfg(simulation)]
+mod stories;
 #[cfg(simulation)]
 #[path = "../support/mod.rs"]
 mod support;

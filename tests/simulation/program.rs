@@ -9,6 +9,7 @@ use crate::lottery::{self, Length};
 use crate::random;
 use crate::run;
 use crate::schedule::{Placements, Tally};
+use crate::stories;
 
 /// How many random runs `make check` does.
 const SEEDS: u64 = 600;
@@ -29,6 +30,7 @@ pub fn main() {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let failed = match words[..] {
         [] => check(),
+        ["stories"] => told(),
         ["exhaustive"] => exhaustive(Extent::Check),
         ["exhaustive", seconds] => exhaustive(Extent::Time(Duration::from_secs(number(seconds)))),
         ["case", text] => case(text),
@@ -57,6 +59,13 @@ fn exhaustive(extent: Extent) -> bool {
     close(&tally)
 }
 
+fn told() -> bool {
+    let findings = Findings::new();
+    let tally = stories::play(&findings);
+    findings.print(LINES);
+    close(&tally)
+}
+
 /// What `make check` does: the same each time.
 fn check() -> bool {
     if kernel(1, CALLS) {
@@ -64,6 +73,7 @@ fn check() -> bool {
     }
     let findings = Findings::new();
     let mut tally = cases(&findings);
+    tally.add(&stories::play(&findings));
     tally.add(&exhaustive::play(Extent::Check, &findings));
     findings.print(LINES);
     tally.add(&lottery::play_sample(SEEDS, LINES));

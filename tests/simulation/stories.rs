@@ -1,0 +1,207 @@
+//! Fixed cases: faults that there were, each as a small story of which the right end is known. What the small scope covers
+//! stands here as a sequence whose placements are played by the same oracle; the rest has what the scope has not, such as
+//! descriptors that run out, storms, and many directories.
+
+mod descriptors;
+mod storms;
+mod swaps;
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::time::Duration;
+
+use asyncinotify::simulation::{Instance, Limits, Operation, reset, set_schedule, with_kernel};
+use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions, WatchId};
+
+use crate::findings::{self, Findings};
+use crate::run::{guarded, is_quiet, told};
+use crate::schedule::{Placements, Tally};
+use crate::support::replica::{ERROR, SYNC_END, Told, Verdict, WHOLE, fault};
+use crate::text;
+
+/// Sequences of which all placements are played: in two blocks, or each.
+const SEQUENCES: [&str; 4] = [
+    // During a repair the root's events were told for those of a directory that was off its name.
+    "CREATE|DELETE|MOVE|ATTRIB silent 64 start 0 blocks: \
+     overflow; mkdir /t/c; exchange /t/a /t/c; mv /t/c /t/d; chmod 7 /t/d @",
+    // What had come since SYNC_BEGIN was told by the kernel, and listed again.
+    "CREATE|DELETE|MOVE list 1 start 0 steps: overflow; create /t/a/c @",
+    "CREATE|DELETE|MOVE list 1 start 1 blocks: overflow; exchange /t/a /t/b; create /t/c @",
+    // A directory that had left a renamed root was taken for the root.
+    "CREATE|DELETE|MOVE silent 64 start 0 blocks: mv /t /u; mv /u/a /o/a; mkdir /u/c; create /o/a/b @",
+];
+
+type Story = (&'static str, fn() -> Verdict);
+
+const STORIES: [Story; 9] = [
+    ("exchange-without-descriptors", descriptors::exchange),
+    ("renames-without-descriptors", descriptors::renames),
+    ("list-without-descriptors", descriptors::list),
+    ("error-without-descriptors", descriptors::error),
+    (
+        "link-in-place-of-the-root",
+        swaps::link_in_place_of_the_root,
+    ),
+    (
+        "watch-of-what-changes-places",
+        swaps::watch_of_what_changes_places,
+    ),
+    ("storm-in-the-foreground", storms::in_the_foreground),
+    ("storm-in-the-background", storms::in_the_background),
+    ("many-moved-out", storms::many_moved_out),
+];
+
+/// Plays all of them; `findings` gets the sequences, the stories are printed.
+pub fn play(findings: &Findings) -> Tally {
+    let mut tally = Tally::default();
+    for name in SEQUENCES {
+        let (script, _, blocks) = findings::parse(name).expect("a case");
+        let mut report = |plan: &[u32], played: &crate::run::Played| {
+            findings.report(&script, plan, blocks, played);
+            true
+        };
+        let mut placements = Placements {
+            script: &script,
+            tally: &mut tally,
+            report: &mut report,
+        };
+        if blocks {
+            placements.two_blocks();
+        } else {
+            placements.every();
+        }
+    }
+    println!(
+        "fixed cases: {} sequences in {} runs, {} stories",
+        SEQUENCES.len(),
+        tally.runs,
+        STORIES.len()
+    );
+    for (name, story) in STORIES {
+        tally.runs += 1;
+        if let Some(fault) = guarded(story) {
+            println!("\nFAILED {name}\n  {}", fault.text);
+            tally.failed += 1;
+        }
+    }
+    tally
+}
+
+/// The library beside a world that does what the story says.
+struct Stage {
+    instance: Instance,
+}
+
+/// Everything that the world does at one go.
+fn world(operations: &str) {
+    for operation in text::parse_operations(operations).expect("operations") {
+        with_kernel(|kernel| kernel.run(&operation)).expect("an operation that can be done");
+    }
+}
+
+fn parsed(operation: &str) -> Operation {
+    text::parse_operation(operation).expect("an operation")
+}
+
+/// How many descriptors the library may have from now on, beside those that it has.
+fn free_descriptors(count: usize) {
+    with_kernel(|kernel| {
+        let descriptors = kernel.open_descriptors().saturating_add(count);
+        let limits = kernel.limits();
+        kernel.set_limits(Limits {
+            descriptors,
+            ..limits
+        });
+    });
+}
+
+/// Where the directories are that the kernel watches.
+fn watched() -> BTreeSet<Vec<u8>> {
+    let watches = with_kernel(|kernel| kernel.watches());
+    watches.into_iter().map(|watch| watch.2).collect()
+}
+
+impl Stage {
+    fn new(start: &str) -> Stage {
+        reset(Limits::default());
+        world(start);
+        Stage {
+            instance: Instance::new(0).expect("an instance"),
+        }
+    }
+
+    fn tree(&mut self, mask: u32, flags: RecursiveFlags) -> Result<WatchId, i32> {
+        let options = RecursiveOptions {
+            flags,
+            ..RecursiveOptions::default()
+        };
+        let path = CString::new("/t").expect("no NUL");
+        let added = self
+            .instance
+            .add_recursive(&path, Mask::from_bits_retain(mask), options);
+        added.map_err(|error| error.errno)
+    }
+
+    fn watch(&mut self, path: &str, mask: u32) -> Result<WatchId, i32> {
+        let path = CString::new(path).expect("no NUL");
+        let added = self.instance.add_watch(&path, Mask::from_bits_retain(mask));
+        added.map_err(|error| error.errno)
+    }
+
+    /// One call that takes events.
+    fn take(&mut self) -> Vec<Told> {
+        let mut all = Vec::new();
+        let taken = self
+            .instance
+            .get_events(64, &mut |event| all.push(told(event)));
+        taken.expect("get_events");
+        all
+    }
+
+    /// All there is.
+    fn take_all(&mut self) -> Verdict<Vec<Told>> {
+        let mut all = Vec::new();
+        for _ in 0..100_000 {
+            if is_quiet(&self.instance) {
+                return Ok(all);
+            }
+            all.extend(self.take());
+        }
+        Err(fault("never-rests", all.len()))
+    }
+
+    fn directories(&self, id: WatchId) -> BTreeSet<Vec<u8>> {
+        let directories = self.instance.directories(id).expect("an active tree");
+        directories.into_iter().map(CString::into_bytes).collect()
+    }
+}
+
+/// The schedule that does something before the calls of the library that it is told of.
+fn before_each_call(mut act: impl FnMut(u64) + 'static) {
+    let mut count = 0;
+    set_schedule(Some(Box::new(move |_| {
+        count += 1;
+        act(count);
+        None
+    })));
+}
+
+fn errors(told: &[Told]) -> Vec<&Told> {
+    told.iter().filter(|event| event.flagged(ERROR)).collect()
+}
+
+fn has_ended(told: &[Told]) -> bool {
+    told.iter().any(|event| event.flagged(SYNC_END))
+}
+
+fn check(holds: bool, kind: &'static str, what: impl std::fmt::Display) -> Verdict {
+    if holds {
+        Ok(())
+    } else {
+        Err(fault(kind, what))
+    }
+}
+
+fn shown(told: &[Told]) -> String {
+    told.iter().map(|event| format!("\n    {event}")).collect()
+}

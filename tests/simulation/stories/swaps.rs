@@ -1,0 +1,94 @@
+//! What is at a path is exchanged while the library works by that path: before each of its calls once, and once more
+//! before each later one.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use asyncinotify::RecursiveFlags;
+use asyncinotify::simulation::{Operation, set_schedule, with_kernel};
+use libc::{EEXIST, ENOENT, ESTALE, IN_ATTRIB, IN_CREATE, IN_DONT_FOLLOW};
+
+use super::{Stage, before_each_call, check, errors, parsed, watched};
+use crate::support::replica::{Verdict, fault};
+
+/// Calls `play` with each pair of places, until the second lies behind the last call.
+fn at_each_pair_of_calls(mut play: impl FnMut(u64, u64) -> Verdict<u64>) -> Verdict {
+    let mut first = 1;
+    loop {
+        let mut calls = 0;
+        let mut second = first;
+        while second <= calls + 1 || second == first {
+            calls = play(first, second)?;
+            second += 1;
+        }
+        if first > calls {
+            return Ok(());
+        }
+        first += 1;
+    }
+}
+
+/// The operation is done before the calls with these numbers; the count of calls so far.
+fn exchanged_before(first: u64, second: u64, operation: &str) -> Rc<Cell<u64>> {
+    let operation = parsed(operation);
+    let calls = Rc::new(Cell::new(0));
+    let counted = calls.clone();
+    before_each_call(move |call| {
+        counted.set(call);
+        for _ in [first, second].into_iter().filter(|&at| at == call) {
+            with_kernel(|kernel| kernel.run(&operation)).expect("an exchange");
+        }
+    });
+    calls
+}
+
+/// The root changes places with a symbolic link to a tree that looks the same. With DONT_FOLLOW nothing outside of the tree
+/// is watched, and what isn't watched is told.
+pub fn link_in_place_of_the_root() -> Verdict {
+    const START: &str = "mkdir /t; mkdir /t/a; mkdir /t/b; mkdir /s; mkdir /s/a; mkdir /s/b";
+    at_each_pair_of_calls(|first, second| {
+        let mut stage = Stage::new(START);
+        let link = Operation::Symlink(b"/s".to_vec(), b"/l".to_vec());
+        with_kernel(|kernel| kernel.run(&link)).expect("a link");
+        with_kernel(|kernel| kernel.set_fine_walks(true));
+        let calls = exchanged_before(first, second, "exchange /t /l");
+        let added = stage.tree(IN_CREATE | IN_DONT_FOLLOW, RecursiveFlags::empty());
+        set_schedule(None);
+        let told = stage.take_all()?;
+        let watched = watched();
+        let outside = watched.iter().any(|path| path.starts_with(b"/s"));
+        let whole = added.is_err() || watched.len() == 3 || !errors(&told).is_empty();
+        if outside || !whole {
+            let text = format!("exchanged before calls {first} and {second}: {watched:?}");
+            return Err(fault("watches-another-directory", text));
+        }
+        Ok(calls.get())
+    })
+}
+
+/// A plain watch in a tree, by a path at which a directory and a file change places. Whatever comes of it, no kernel watch
+/// is left without an owner.
+pub fn watch_of_what_changes_places() -> Verdict {
+    for other in ["create /t/f", "mkdir /t/f"] {
+        at_each_pair_of_calls(|first, second| {
+            let mut stage = Stage::new(&format!("mkdir /t; mkdir /t/x; {other}"));
+            let tree = stage.tree(IN_CREATE, RecursiveFlags::empty());
+            let tree = tree.expect("a tree");
+            let calls = exchanged_before(first, second, "exchange /t/x /t/f");
+            let added = stage.watch("/t/x", IN_ATTRIB);
+            let calls = calls.get();
+            stage.take_all()?;
+            set_schedule(None);
+            let place = format!("exchanged before calls {first} and {second}: {added:?}");
+            let known = matches!(added, Ok(_) | Err(ENOENT | EEXIST));
+            check(known && added != Err(ESTALE), "undocumented", &place)?;
+            for id in added.into_iter().chain([tree]) {
+                let _ = stage.instance.rm_watch(id);
+            }
+            stage.take_all()?;
+            check(watched().is_empty(), "a-watch-of-nobody", &place)?;
+            Ok(calls)
+        })?;
+    }
+    Ok(())
+}
