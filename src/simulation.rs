@@ -103,6 +103,10 @@ impl Instance {
         let pace = Pace::one_slice();
         self.batch.clear();
         self.next = 0;
+        if self.engine.is_at_rest() && self.engine.fill_from_rest(&pace)? {
+            self.engine.swap_out(&mut self.batch);
+            return Ok(!self.batch.is_empty());
+        }
         while !self.engine.has_events()
             && let Filled::Ask(question) = self.engine.fill(&pace)?
         {

@@ -1,6 +1,8 @@
 //! Decoding: which watches and trees hear of an event.
 
 use super::Engine;
+use super::step::Step;
+use crate::debug::debug;
 use crate::mask::Mask;
 use crate::scan::Pace;
 use crate::stream::{Outbox, Position, RawEvent, Record};
@@ -32,6 +34,22 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    /// Decodes what was read, as long as shortcuts do; true if that was all, and not too much.
+    pub(super) fn decode_shortly(&mut self, pace: &Pace) -> bool {
+        debug!(self.stream.log(), "step {:?}", Step::Decode);
+        let version = self.forest.version();
+        while let Some((event, size)) = self.stream.peek() {
+            let is_told = self.out.len() < pace.enough()
+                && !self.scans.may_be_reading(&event)
+                && self.watches.tell_shortly(&event, version, &mut self.out);
+            if !is_told {
+                return false;
+            }
+            self.stream.advance(size);
+        }
+        true
     }
 
     /// The long way of the next event.

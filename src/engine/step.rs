@@ -88,6 +88,12 @@ impl Engine {
         self.next_step() != Step::Rest
     }
 
+    /// Whether another `fill` would do nothing as long as the kernel queues nothing. The queue was seen empty, and what is
+    /// only settled then is settled.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.stream.is_emptied() && !self.forest.is_unsettled() && !self.has_work()
+    }
+
     /// Whether there are events to be taken.
     pub(crate) fn has_events(&self) -> bool {
         !self.out.is_empty()
@@ -105,7 +111,19 @@ impl Engine {
         // Where the time was enough, the kernel's own fd says whether more is queued.
         self.must_read &= pace.was_over();
         self.scans.leave();
-        result.map_err(|errno| Error::of_call(errno, "read(2) of the inotify fd", None))
+        result.map_err(read_failed)
+    }
+
+    /// The common case, from rest to rest: one read takes all that is queued, and no event of it takes the long way, or
+    /// there is none. False where that is not so: `fill` goes on from here.
+    pub(crate) fn fill_from_rest(&mut self, pace: &Pace) -> Result<bool> {
+        debug_assert!(self.is_at_rest());
+        let read = self.stream.read().map_err(read_failed)?;
+        pace.has_read_before();
+        let is_all = read == 0 || self.decode_shortly(pace);
+        #[cfg(any(debug_assertions, simulation))]
+        self.check();
+        Ok(is_all && self.stream.is_emptied() && (read == 0 || !self.out.is_empty()))
     }
 
     fn work(&mut self, pace: &Pace) -> Sys<Filled> {
@@ -258,11 +276,15 @@ impl Engine {
         forest.answer(answer, &mut fx);
     }
 
-    /// Closures to drop once the mutex is free: dropping them may call anything.
-    pub(crate) fn take_garbage(&mut self) -> Vec<Filter> {
-        match self.forest.has_garbage() {
-            true => self.forest.take_garbage(),
-            false => Vec::new(),
-        }
+    /// Closures to drop once the mutex is free, if there are any: dropping them may call anything.
+    #[inline]
+    pub(crate) fn take_garbage(&mut self) -> Option<Vec<Filter>> {
+        self.forest
+            .has_garbage()
+            .then(|| self.forest.take_garbage())
     }
+}
+
+fn read_failed(errno: i32) -> Error {
+    Error::of_call(errno, "read(2) of the inotify fd", None)
 }

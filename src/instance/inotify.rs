@@ -1,15 +1,15 @@
 //! An inotify instance: what is shared between threads, and the pollable fd that says when there is something to take.
 
+use super::lull::{Ended, Lull};
 use super::turn::{Reader, Turn};
 use crate::debug::{Log, debug};
 use crate::engine::{Engine, Filled};
 use crate::error::{Error, Result};
 use crate::mask::{InitFlags, Mask};
 use crate::scan::Pace;
-use crate::stream::Batch;
 use crate::sys::eventfd::EventFd;
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
-use crate::sys::owner_lock::OwnerLock;
+use crate::sys::owner_lock::{Owned, OwnerLock};
 use crate::sys::pollable::Pollable;
 use crate::tree::Question;
 use crate::watch_id::WatchId;
@@ -51,6 +51,7 @@ pub struct Inotify {
     process: u32,
     settings: Mutex<Settings>,
     state: Mutex<Engine>,
+    lull: Lull,
     /// How many threads wait for `state`.
     waiting: AtomicU32,
     /// A filter has said something.
@@ -106,6 +107,7 @@ impl Inotify {
                 sync_timeout: SyncTimeout::Disabled,
             }),
             state: Mutex::new(engine),
+            lull: Lull::default(),
             waiting: AtomicU32::new(0),
             answered: Condvar::new(),
             reader: OwnerLock::new(Reader::default()),
@@ -250,14 +252,21 @@ impl Inotify {
 
     /// Runs `f` with the state locked. What it leaves to do makes the pollable fd readable.
     pub(crate) fn with_state<R>(&self, f: impl FnOnce(&mut Engine) -> Result<R>) -> Result<R> {
+        self.with_state_and_lull(|state, _| f(state))
+    }
+
+    fn with_state_and_lull<R>(
+        &self,
+        f: impl FnOnce(&mut Engine, &Ended) -> Result<R>,
+    ) -> Result<R> {
         self.check_open()?;
         let mut state = self.lock();
-        let result = f(&mut state);
+        let lull = self.lull.end();
+        let result = f(&mut state, &lull);
         if state.has_work() {
             self.set_ready(true);
         }
-        let garbage = state.take_garbage();
-        if !garbage.is_empty() {
+        if let Some(garbage) = state.take_garbage() {
             drop(state);
             drop(garbage);
         }
@@ -300,30 +309,69 @@ impl Inotify {
         }
     }
 
-    /// Gets events that are there now into `batch`, which is empty. Asks filters, with nothing locked.
-    pub(crate) fn fetch(&self, batch: &mut Batch) -> Result<Fetched> {
+    /// Gets events for the reader, which has none, if there are any now. Asks filters, with nothing locked.
+    pub(super) fn fetch(&self, reader: &mut Owned<'_, Reader>) -> Result<Fetched> {
         // One slice, however many filters are asked in it.
         let pace = Pace::one_slice();
-        loop {
-            let question = self.with_state(|state| {
-                if !state.has_events()
-                    && let Filled::Ask(question) = state.fill(&pace)?
-                {
-                    return Ok(Some(question));
-                }
-                state.swap_out(batch);
-                Ok(None)
-            })?;
-            let Some(question) = question else { break };
+        if let Some(has_events) = self.fetch_from_rest(&pace, reader)? {
+            return Ok(Fetched {
+                has_events,
+                took_its_time: false,
+            });
+        }
+        let mut has_events = false;
+        while let Some(question) = self.with_state_and_lull(|state, before| {
+            if !state.has_events()
+                && let Filled::Ask(question) = state.fill(&pace)?
+            {
+                return Ok(Some(question));
+            }
+            has_events = self.hand_over(state, reader);
+            if state.is_at_rest() {
+                self.lull.begin(before, has_events);
+            }
+            Ok(None)
+        })? {
             self.answer(question)?;
         }
-        if batch.is_empty() {
+        if !has_events {
             self.renew_edge_if_working();
         }
         Ok(Fetched {
-            has_events: !batch.is_empty(),
+            has_events,
             took_its_time: pace.was_over(),
         })
+    }
+
+    /// The common case: only the kernel may have something, and all of it is simple. `None` where it is not so.
+    fn fetch_from_rest(&self, pace: &Pace, reader: &mut Owned<'_, Reader>) -> Result<Option<bool>> {
+        self.check_open()?;
+        if !self.lull.is_there() {
+            return Ok(None);
+        }
+        if self.lull.is_for_a_look() && self.fd.is_empty() {
+            self.lull.look_was_right();
+            return Ok(Some(false));
+        }
+        let mut state = self.lock();
+        if !self.lull.is_there() {
+            return Ok(None);
+        }
+        let before = self.lull.end();
+        if !state.fill_from_rest(pace)? {
+            return Ok(None);
+        }
+        let has_events = self.hand_over(&mut state, reader);
+        self.lull.begin(&before, has_events);
+        Ok(Some(has_events))
+    }
+
+    fn hand_over(&self, state: &mut Engine, reader: &mut Owned<'_, Reader>) -> bool {
+        let has_events = state.has_events();
+        if has_events {
+            reader.with(|reader| reader.receive(|batch| state.swap_out(batch)));
+        }
+        has_events
     }
 
     /// A slice is over: edge-triggered waiters are to come again if there is more to do.

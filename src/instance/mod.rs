@@ -2,6 +2,7 @@
 
 mod dump;
 mod inotify;
+mod lull;
 mod trees;
 mod turn;
 

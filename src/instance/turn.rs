@@ -30,7 +30,10 @@ impl Reader {
         self.batch.len() - self.next
     }
 
-    fn install(&mut self, batch: Batch) {
+    /// Takes over events; `swap` puts them into a batch that is empty.
+    pub(super) fn receive(&mut self, swap: impl FnOnce(&mut Batch)) {
+        let mut batch = self.spare.pop().unwrap_or_default();
+        swap(&mut batch);
         if self.has_events() {
             // A filter that was asked meanwhile has taken events itself, and left some: they come first.
             self.batch.append(&batch);
@@ -95,7 +98,7 @@ impl<'a> Turn<'a> {
             }
             /// More are in use only while a call gathers events over several reads.
             const SPARE: usize = 2;
-            for mut batch in reader.kept.drain(..) {
+            while let Some(mut batch) = reader.kept.pop() {
                 if reader.spare.len() < SPARE {
                     batch.clear();
                     reader.spare.push(batch);
@@ -145,23 +148,9 @@ impl<'a> Turn<'a> {
 
     /// Gets a batch of events ready; false if there are none now.
     fn refill(&mut self) -> Result<bool> {
-        let mut batch = self
-            .reader
-            .with(|reader| reader.spare.pop())
-            .unwrap_or_default();
-        let fetched = self.inotify.fetch(&mut batch);
-        let has_events = match &fetched {
-            Ok(fetched) => {
-                self.took_its_time |= fetched.took_its_time;
-                fetched.has_events
-            }
-            Err(_) => false,
-        };
-        self.reader.with(|reader| match has_events {
-            true => reader.install(batch),
-            false => reader.spare.push(batch),
-        });
-        fetched.map(|_| has_events)
+        let fetched = self.inotify.fetch(&mut self.reader)?;
+        self.took_its_time |= fetched.took_its_time;
+        Ok(fetched.has_events)
     }
 
     /// Makes the pollable fd agree with what is left: before strangers' code runs within this turn.

@@ -105,9 +105,12 @@ impl Backlog {
         const COMPACT: usize = 1 << 20;
         if self.is_empty() || self.done >= COMPACT {
             self.start = self.start.plus(self.done);
-            self.bytes.drain(..self.done);
+            match self.is_empty() {
+                true => self.bytes.clear(),
+                false => drop(self.bytes.drain(..self.done)),
+            }
             self.done = 0;
-            if self.bytes.is_empty() {
+            if self.bytes.is_empty() && self.bytes.capacity() > COMPACT {
                 self.bytes.shrink_to(COMPACT);
             }
         }

@@ -55,8 +55,14 @@ impl Batch {
         self.records.clear();
         self.bytes.clear();
         // The memory that one great listing needed is not kept for ever.
-        self.records.shrink_to(16 * 1024);
-        self.bytes.shrink_to(1024 * 1024);
+        const RECORDS: usize = 16 * 1024;
+        const BYTES: usize = 1024 * 1024;
+        if self.records.capacity() > RECORDS {
+            self.records.shrink_to(RECORDS);
+        }
+        if self.bytes.capacity() > BYTES {
+            self.bytes.shrink_to(BYTES);
+        }
     }
 
     /// Moves another batch's events behind these.

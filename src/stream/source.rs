@@ -13,6 +13,8 @@ pub(crate) struct Stream {
     /// Bytes fetched by one read.
     read_size: usize,
     backlog: Backlog,
+    /// The last read has taken all that was queued.
+    is_emptied: bool,
     log: Log,
 }
 
@@ -22,6 +24,7 @@ impl Stream {
             inotify,
             read_size,
             backlog: Backlog::default(),
+            is_emptied: false,
             log: Log::new(),
         }
     }
@@ -49,6 +52,8 @@ impl Stream {
 
     fn fetch(&mut self, max: usize) -> Sys<usize> {
         let read = self.inotify.read(self.backlog.spare(), max);
+        // A read that leaves room for another event has emptied the queue.
+        self.is_emptied = read.is_ok_and(|read| read + MAX_EVENT <= max);
         if self.log.is_on() {
             self.show(read);
         }
@@ -79,9 +84,8 @@ impl Stream {
     /// Reads all that is queued now, so that the events of all that has happened until now are in the backlog.
     pub(crate) fn drain(&mut self) -> Sys<()> {
         const SIZE: usize = 64 * 1024;
-        let read = self.fetch(SIZE)?;
-        // A read that leaves room for another event has emptied the queue.
-        if read + MAX_EVENT <= SIZE {
+        self.fetch(SIZE)?;
+        if self.is_emptied {
             return Ok(());
         }
         let mut left = self.inotify.queued();
@@ -107,6 +111,11 @@ impl Stream {
     /// Whether all that was read is decoded.
     pub(crate) fn is_decoded(&self) -> bool {
         self.backlog.is_empty()
+    }
+
+    /// Whether the last read has taken all that was queued then.
+    pub(crate) fn is_emptied(&self) -> bool {
+        self.is_emptied
     }
 
     /// The events that were read and not decoded yet, with their positions.

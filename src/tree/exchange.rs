@@ -72,6 +72,10 @@ impl Arrivals {
         self.half_heard.clear();
     }
 
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.last.iter().any(|arrival| arrival.just_now) || !self.half_heard.is_empty()
+    }
+
     /// Events were lost.
     pub(super) fn clear(&mut self) {
         self.last.clear();

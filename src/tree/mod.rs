@@ -209,6 +209,11 @@ impl Forest {
         }
     }
 
+    /// Whether something was noted that stands only until the kernel's queue is empty.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        !self.recent.is_empty() || self.arrivals.is_unsettled()
+    }
+
     /// Gives back some of the memory that only trees needed; false if there is none.
     pub(crate) fn has_memory_to_drop(&self) -> bool {
         self.trees.is_empty() && self.places.has_memory()

@@ -92,6 +92,15 @@ impl InotifyFd {
         bytes.max(0) as usize
     }
 
+    /// Whether nothing is queued. Less work than a read that finds nothing.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: FIONREAD writes one int.
+        let result = unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &mut bytes) };
+        result == 0 && bytes == 0
+    }
+
     fn has_events(&self) -> Sys<bool> {
         let mut fd = libc::pollfd {
             fd: self.fd.as_raw_fd(),
