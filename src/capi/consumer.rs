@@ -1,7 +1,7 @@
 //! Delivery: events go from the core into memory of C, or to callbacks of C.
 //!
 //! Every loop of delivery is in this file, one over events and one over waits. The core's `Turn` has the single steps for
-//! them: take an event, recycle or hold the strings of earlier ones, make the pollable fd agree, wait.
+//! them: take an event, hold the strings of earlier ones, make the pollable fd agree, wait.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::MaybeUninit;
@@ -176,11 +176,10 @@ impl<'a> Consumer<'a> {
         }
     }
 
-    /// Begins to take events: this destroys what earlier events have ended, and recycles their strings.
+    /// Begins to take events: this destroys what earlier events have ended.
     #[inline(always)]
     fn begin(&mut self) {
         self.call.attachments().run_delivered();
-        self.turn.recycle();
     }
 
     /// Begins a call that never waits: a pending wake has nothing to interrupt, and is consumed.
@@ -334,7 +333,6 @@ impl<'a> Consumer<'a> {
         delivery: &Delivery<'_>,
         general: General,
     ) -> Result<Option<End>> {
-        self.turn.recycle();
         let mut event = MaybeUninit::uninit();
         // SAFETY: the variable is a place for one event.
         if !unsafe { self.take(event.as_mut_ptr()) }? {

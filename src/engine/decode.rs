@@ -1,8 +1,6 @@
 //! Decoding: which watches and trees hear of an event.
 
 use super::Engine;
-use super::step::Step;
-use crate::debug::debug;
 use crate::mask::Mask;
 use crate::scan::Pace;
 use crate::stream::{Outbox, Position, RawEvent, Record};
@@ -16,19 +14,13 @@ impl Engine {
         const BETWEEN_LOOKS: usize = 1024;
         let stop = self.next_due();
         let mut decoded = 0;
-        while self.out.len() < pace.enough() && self.stream.head() < stop {
-            let Some((event, size)) = self.stream.peek() else {
+        loop {
+            self.decode_shortly(stop, pace.enough());
+            let is_enough = self.out.len() >= pace.enough() || self.stream.head() >= stop;
+            if is_enough || self.stream.is_decoded() {
                 return;
-            };
-            // Only an event that takes the long way changes what decides on the way.
-            let takes_long_way = self.forest.has_doubts() || self.scans.may_be_reading(&event);
-            let version = self.forest.version();
-            let is_told =
-                !takes_long_way && self.watches.tell_shortly(&event, version, &mut self.out);
-            if !is_told {
-                self.decode_at_length();
             }
-            self.stream.advance(size);
+            self.decode_at_length();
             decoded += 1;
             if decoded % BETWEEN_LOOKS == 0 && pace.is_over() {
                 return;
@@ -36,26 +28,31 @@ impl Engine {
         }
     }
 
-    /// Decodes what was read, as long as shortcuts do; true if that was all, and not too much.
-    pub(super) fn decode_shortly(&mut self, pace: &Pace) -> bool {
-        debug!(self.stream.log(), "step {:?}", Step::Decode);
+    /// Decodes what was read up to `stop`, or until enough is ready, or up to an event that takes the long way.
+    #[inline(never)]
+    pub(super) fn decode_shortly(&mut self, stop: Position, enough: usize) {
+        // Only an event that takes the long way changes what decides on the way.
+        if self.forest.has_doubts() {
+            return;
+        }
         let version = self.forest.version();
-        while let Some((event, size)) = self.stream.peek() {
-            let is_told = self.out.len() < pace.enough()
-                && !self.scans.may_be_reading(&event)
+        while self.out.len() < enough && self.stream.head() < stop {
+            let Some((event, size)) = self.stream.peek() else {
+                return;
+            };
+            let is_told = !self.scans.may_be_reading(&event)
                 && self.watches.tell_shortly(&event, version, &mut self.out);
             if !is_told {
-                return false;
+                return;
             }
             self.stream.advance(size);
         }
-        true
     }
 
     /// The long way of the next event.
     #[inline(never)]
     fn decode_at_length(&mut self) {
-        let Some((event, _)) = self.stream.peek() else {
+        let Some((event, size)) = self.stream.peek() else {
             return;
         };
         let position = self.stream.head();
@@ -67,6 +64,7 @@ impl Engine {
             };
             decoder.on_event(&event, position);
         }
+        self.stream.advance(size);
     }
 
     /// The position before which nothing but decoding is due.

@@ -4,7 +4,7 @@ use super::{Engine, Filled};
 use crate::debug::debug;
 use crate::error::{Error, Result};
 use crate::scan::Pace;
-use crate::stream::Batch;
+use crate::stream::{Batch, Position};
 use crate::sys::Sys;
 use crate::tree::{Answer, Filter, Question};
 use crate::watch_id::WatchId;
@@ -119,11 +119,15 @@ impl Engine {
     pub(crate) fn fill_from_rest(&mut self, pace: &Pace) -> Result<bool> {
         debug_assert!(self.is_at_rest());
         let read = self.stream.read().map_err(read_failed)?;
+        if read == 0 {
+            return Ok(true);
+        }
         pace.has_read_before();
-        let is_all = read == 0 || self.decode_shortly(pace);
+        debug!(self.stream.log(), "step {:?}", Step::Decode);
+        self.decode_shortly(Position::END, pace.enough());
         #[cfg(any(debug_assertions, simulation))]
         self.check();
-        Ok(is_all && self.stream.is_emptied() && (read == 0 || !self.out.is_empty()))
+        Ok(self.stream.is_decoded() && self.stream.is_emptied() && !self.out.is_empty())
     }
 
     fn work(&mut self, pace: &Pace) -> Sys<Filled> {

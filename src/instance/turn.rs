@@ -30,6 +30,33 @@ impl Reader {
         self.batch.len() - self.next
     }
 
+    /// Takes the next event. If its watch ends with it, that comes along.
+    #[inline]
+    fn take<R>(&mut self, f: impl Fn(&Event<'_>) -> R) -> Option<(R, Option<WatchId>)> {
+        if !self.has_events() {
+            return None;
+        }
+        let event = self.batch.event(self.next);
+        self.next += 1;
+        let ended = if event.last { event.watch } else { None };
+        Some((f(&event), ended))
+    }
+
+    /// Reuses the memory of events that were handed out before, unless a turn holds on to them.
+    fn recycle(&mut self) {
+        if self.kept.is_empty() || self.holds > 0 {
+            return;
+        }
+        /// More are in use only while a call gathers events over several reads.
+        const SPARE: usize = 2;
+        while let Some(mut batch) = self.kept.pop() {
+            if self.spare.len() < SPARE {
+                batch.clear();
+                self.spare.push(batch);
+            }
+        }
+    }
+
     /// Takes over events; `swap` puts them into a batch that is empty.
     pub(super) fn receive(&mut self, swap: impl FnOnce(&mut Batch)) {
         let mut batch = self.spare.pop().unwrap_or_default();
@@ -89,38 +116,21 @@ impl<'a> Turn<'a> {
         self.reader.with(|reader| reader.holds -= 1);
     }
 
-    /// Reuses the memory of events that were handed out before, unless a turn holds on to them.
+    /// The next event that is there now; never blocks. Its strings stay valid until the next one is taken, or for as long as
+    /// they are held. `f` copies out what is wanted; it must not take events itself.
     #[inline]
-    pub fn recycle(&mut self) {
-        self.reader.with(|reader| {
-            if reader.kept.is_empty() || reader.holds > 0 {
-                return;
-            }
-            /// More are in use only while a call gathers events over several reads.
-            const SPARE: usize = 2;
-            while let Some(mut batch) = reader.kept.pop() {
-                if reader.spare.len() < SPARE {
-                    batch.clear();
-                    reader.spare.push(batch);
-                }
-            }
-        });
-    }
-
-    /// The next event that is there now; never blocks. Events of this turn stay valid until `recycle`. `f` copies out what
-    /// is wanted; it must not take events itself.
-    #[inline]
-    pub fn take<R>(&mut self, f: impl FnOnce(&Event<'_>) -> R) -> Result<Option<R>> {
+    pub fn take<R>(&mut self, f: impl Fn(&Event<'_>) -> R) -> Result<Option<R>> {
         self.inotify.check_open()?;
-        if !self.reader.with(|reader| reader.has_events()) && !self.fetch_more()? {
-            return Ok(None);
+        let mut taken = self.reader.with(|reader| reader.take(&f));
+        if taken.is_none() {
+            if !self.fetch_more()? {
+                return Ok(None);
+            }
+            taken = self.reader.with(|reader| reader.take(&f));
         }
-        let (result, ended) = self.reader.with(|reader| {
-            let event = reader.batch.event(reader.next);
-            reader.next += 1;
-            let ended = if event.last { event.watch } else { None };
-            (f(&event), ended)
-        });
+        let Some((result, ended)) = taken else {
+            return Ok(None);
+        };
         if let Some(id) = ended {
             self.retire(id)?;
         }
@@ -148,6 +158,7 @@ impl<'a> Turn<'a> {
 
     /// Gets a batch of events ready; false if there are none now.
     fn refill(&mut self) -> Result<bool> {
+        self.reader.with(Reader::recycle);
         let fetched = self.inotify.fetch(&mut self.reader)?;
         self.took_its_time |= fetched.took_its_time;
         Ok(fetched.has_events)
