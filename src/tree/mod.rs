@@ -14,6 +14,7 @@ mod exchange;
 mod find;
 pub(crate) mod flags;
 mod follow;
+mod index;
 mod limbo;
 mod name;
 mod places;

@@ -3,11 +3,10 @@
 //! A place knows its parent and its name, so a path is put together on the way out by walking up.
 
 use super::flags::{self, Telling};
+use super::index::Index;
 use super::name::Name;
-use crate::spread::SpreadHasher;
 use crate::watches::{NO_PLACE, PlaceId};
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// A place that may be gone by the time it is looked at: the number is used again, the generation is not.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -93,7 +92,7 @@ pub(crate) struct Places {
     blocks: Vec<Vec<Place>>,
     free: PlaceId,
     /// Hash of parent and name -> the first place with that hash.
-    children: HashMap<u32, PlaceId, BuildHasherDefault<SpreadHasher>>,
+    index: Index,
     hasher: RandomState,
     /// How many records are not free.
     used: usize,
@@ -110,7 +109,7 @@ impl Default for Places {
         Places {
             blocks: Vec::new(),
             free: NO_PLACE,
-            children: HashMap::default(),
+            index: Index::default(),
             hasher: RandomState::new(),
             used: 0,
             dropping: false,
@@ -214,6 +213,7 @@ impl Places {
     fn allocate(&mut self) -> PlaceId {
         if std::mem::take(&mut self.dropping) {
             self.blocks = Vec::new();
+            self.index = Index::default();
         }
         if self.free != NO_PLACE {
             let id = self.free;
@@ -274,7 +274,7 @@ impl Places {
     }
 
     pub(crate) fn has_memory(&self) -> bool {
-        !self.blocks.is_empty()
+        !self.blocks.is_empty() || self.dropping
     }
 
     /// Drops some of the memory when there is no place left: each block takes its time.
@@ -285,12 +285,12 @@ impl Places {
             self.dropping = true;
             self.free = NO_PLACE;
             self.era = self.era.wrapping_add(1);
-            self.children = HashMap::default();
             self.version += 1;
         }
+        let has_index = self.index.drop_some();
         let left = self.blocks.len().saturating_sub(AT_ONCE);
         self.blocks.truncate(left);
-        if left == 0 {
+        if left == 0 && !has_index {
             self.blocks = Vec::new();
             self.dropping = false;
         }
@@ -298,7 +298,7 @@ impl Places {
 
     pub(crate) fn link(&mut self, id: PlaceId, parent: PlaceId, name: &[u8]) {
         let hash = self.hash(parent, name);
-        let same_hash = self.children.insert(hash, id).unwrap_or(NO_PLACE);
+        let same_hash = self.index.insert(hash, id).unwrap_or(NO_PLACE);
         let next = self.get(parent).first_child;
         let place = self.get_mut(id);
         place.parent = parent;
@@ -338,14 +338,14 @@ impl Places {
     }
 
     fn remove_from_index(&mut self, hash: u32, id: PlaceId, follower: PlaceId) {
-        let Some(&first) = self.children.get(&hash) else {
+        let Some(first) = self.index.get(hash) else {
             return;
         };
         if first == id {
             match follower {
-                NO_PLACE => self.children.remove(&hash),
-                _ => self.children.insert(hash, follower),
-            };
+                NO_PLACE => self.index.remove(hash),
+                _ => drop(self.index.insert(hash, follower)),
+            }
             return;
         }
         let mut at = first;
@@ -360,7 +360,7 @@ impl Places {
     }
 
     pub(crate) fn child(&self, parent: PlaceId, name: &[u8]) -> Option<PlaceId> {
-        let mut at = *self.children.get(&self.hash(parent, name))?;
+        let mut at = self.index.get(self.hash(parent, name))?;
         while at != NO_PLACE {
             let place = self.get(at);
             if place.parent == parent && place.name() == name {
