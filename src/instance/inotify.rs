@@ -59,13 +59,6 @@ pub struct Inotify {
     pub(super) reader: OwnerLock<Reader>,
 }
 
-/// What came of looking for events.
-pub(crate) struct Fetched {
-    pub(super) has_events: bool,
-    /// A slice was worked to its end: the caller's event loop is to go on.
-    pub(super) took_its_time: bool,
-}
-
 struct Settings {
     cache_size: usize,
     sync_timeout: SyncTimeout,
@@ -310,19 +303,15 @@ impl Inotify {
     }
 
     /// Gets events for the reader, which has none, if there are any now. Asks filters, with nothing locked.
-    pub(super) fn fetch(&self, reader: &mut Owned<'_, Reader>) -> Result<Fetched> {
-        // One slice, however many filters are asked in it.
-        let pace = Pace::one_slice();
-        if let Some(has_events) = self.fetch_from_rest(&pace, reader)? {
-            return Ok(Fetched {
-                has_events,
-                took_its_time: false,
-            });
+    /// Whether there are.
+    pub(super) fn fetch(&self, pace: &Pace, reader: &mut Owned<'_, Reader>) -> Result<bool> {
+        if let Some(has_events) = self.fetch_from_rest(pace, reader)? {
+            return Ok(has_events);
         }
         let mut has_events = false;
         while let Some(question) = self.with_state_and_lull(|state, before| {
             if !state.has_events()
-                && let Filled::Ask(question) = state.fill(&pace)?
+                && let Filled::Ask(question) = state.fill(pace)?
             {
                 return Ok(Some(question));
             }
@@ -337,10 +326,7 @@ impl Inotify {
         if !has_events {
             self.renew_edge_if_working();
         }
-        Ok(Fetched {
-            has_events,
-            took_its_time: pace.was_over(),
-        })
+        Ok(has_events)
     }
 
     /// The common case: only the kernel may have something, and all of it is simple. `None` where it is not so.

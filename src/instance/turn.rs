@@ -2,6 +2,7 @@
 
 use super::inotify::{Inotify, SyncTimeout};
 use crate::error::{Error, Result};
+use crate::scan::Pace;
 use crate::stream::{Batch, Event};
 use crate::sys::owner_lock::Owned;
 use crate::watch_id::WatchId;
@@ -76,6 +77,8 @@ impl Reader {
 pub struct Turn<'a> {
     inotify: &'a Inotify,
     reader: Owned<'a, Reader>,
+    /// What was spent on scans and the like. The caller's own time, in callbacks, is not in it.
+    worked: Duration,
     /// No more is fetched in this turn: it has worked for a slice.
     took_its_time: bool,
 }
@@ -99,6 +102,7 @@ impl<'a> Turn<'a> {
         Turn {
             inotify,
             reader,
+            worked: Duration::ZERO,
             took_its_time: false,
         }
     }
@@ -159,9 +163,12 @@ impl<'a> Turn<'a> {
     /// Gets a batch of events ready; false if there are none now.
     fn refill(&mut self) -> Result<bool> {
         self.reader.with(Reader::recycle);
-        let fetched = self.inotify.fetch(&mut self.reader)?;
-        self.took_its_time |= fetched.took_its_time;
-        Ok(fetched.has_events)
+        // One slice, however often the turn comes here and however many filters are asked.
+        let pace = Pace::rest_of_slice(self.worked);
+        let fetched = self.inotify.fetch(&pace, &mut self.reader);
+        self.worked += pace.spent();
+        self.took_its_time |= pace.was_over();
+        fetched
     }
 
     /// Makes the pollable fd agree with what is left: before strangers' code runs within this turn.
@@ -207,7 +214,7 @@ impl<'a> Turn<'a> {
 
     /// Blocks until there may be something: true; false at the deadline. EINTR on a signal or a wake, which is consumed.
     pub fn wait(&mut self, deadline: Deadline) -> Result<bool> {
-        self.took_its_time = false;
+        (self.worked, self.took_its_time) = (Duration::ZERO, false);
         self.publish();
         if deadline.0.is_some_and(|at| Instant::now() >= at) {
             // Also where the fd is readable: for events that nobody asked for, or for a scan that goes on.

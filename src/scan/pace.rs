@@ -10,8 +10,9 @@ const SLICE: Duration = Duration::from_millis(4);
 const ENOUGH: usize = 256;
 
 pub(crate) struct Pace {
+    slice: Duration,
     /// Set with the first look at the clock: most calls need none.
-    deadline: Cell<Option<Duration>>,
+    began: Cell<Option<Duration>>,
     was_over: Cell<bool>,
     /// Whether the kernel's queue was read.
     has_read: Cell<bool>,
@@ -22,8 +23,14 @@ pub(crate) struct Pace {
 
 impl Pace {
     pub(crate) fn one_slice() -> Pace {
+        Pace::rest_of_slice(Duration::ZERO)
+    }
+
+    /// What is left of a slice when so much of it was spent: one step at least.
+    pub(crate) fn rest_of_slice(spent: Duration) -> Pace {
         Pace {
-            deadline: Cell::new(None),
+            slice: SLICE.saturating_sub(spent),
+            began: Cell::new(None),
             was_over: Cell::new(false),
             has_read: Cell::new(false),
             enough: ENOUGH,
@@ -34,7 +41,8 @@ impl Pace {
     /// The caller waits for `tree` and takes no events meanwhile.
     pub(crate) fn until_set_up(tree: u32) -> Pace {
         Pace {
-            deadline: Cell::new(None),
+            slice: SLICE,
+            began: Cell::new(None),
             was_over: Cell::new(false),
             has_read: Cell::new(false),
             enough: usize::MAX,
@@ -45,7 +53,8 @@ impl Pace {
     /// However long it takes.
     pub(crate) fn to_the_end() -> Pace {
         Pace {
-            deadline: Cell::new(Some(Duration::MAX)),
+            slice: Duration::MAX,
+            began: Cell::new(None),
             was_over: Cell::new(false),
             has_read: Cell::new(false),
             enough: usize::MAX,
@@ -73,16 +82,22 @@ impl Pace {
 
     pub(crate) fn is_over(&self) -> bool {
         let now = clock::now();
-        match self.deadline.get() {
-            Some(deadline) => {
-                let over = now >= deadline;
+        match self.began.get() {
+            Some(began) => {
+                let over = now.saturating_sub(began) >= self.slice;
                 self.was_over.set(over);
                 over
             }
             None => {
-                self.deadline.set(Some(now + SLICE));
+                self.began.set(Some(now));
                 false
             }
         }
+    }
+
+    /// How long the work has gone on, where it took a look at the clock.
+    pub(crate) fn spent(&self) -> Duration {
+        let since = |began| clock::now().saturating_sub(began);
+        self.began.get().map_or(Duration::ZERO, since)
     }
 }
