@@ -318,6 +318,10 @@ impl<'a> Consumer<'a> {
 
     /// Calls back for what is there now, until `max` events are taken.
     fn deliver(&mut self, max: usize, wakes: Wakes, general: General) -> Result<End> {
+        // A wake that stops this comes first.
+        if wakes == Wakes::Pass && !self.turn.has_more()? {
+            return Ok(End::Empty);
+        }
         let delivery = self.call.attachments().begin_delivery();
         self.gather(max, |consumer| {
             if wakes == Wakes::Stop && consumer.turn.clear_wake() {

@@ -141,6 +141,13 @@ impl<'a> Turn<'a> {
         Ok(Some(result))
     }
 
+    /// Whether there is an event now.
+    #[inline]
+    pub fn has_more(&mut self) -> Result<bool> {
+        self.inotify.check_open()?;
+        Ok(self.reader.with(|reader| reader.has_events()) || self.fetch_more()?)
+    }
+
     /// Gets a batch of events ready, unless this turn has worked for a slice: then the next call goes on, and edge-triggered
     /// waiters get a new edge for it.
     #[inline]
