@@ -112,7 +112,7 @@ header:
 	UPDATE_HEADER=1 $(CARGO) test --locked --test header
 
 bench: stage
-	@bench/run '$(STAGE)'
+	@bench/run '$(STAGE)' $(if $(BASE),'$(BASE)')
 
 # Random changes against a replica of the tree, on the real kernel and on the simulated one, and as much of the small scope
 # as there is time for. The seed or the case of a failure is printed.
@@ -137,7 +137,7 @@ help:
 	@echo 'make install           with PREFIX ($(PREFIX)), LIBDIR (PREFIX/lib), INCLUDEDIR (PREFIX/include), DESTDIR'
 	@echo 'make uninstall         with the same variables'
 	@echo 'make examples          build examples-c from an installed tree into $(TARGET)/examples'
-	@echo 'make bench             time against a bare read(2) loop'
+	@echo 'make bench             time against a bare read(2) loop; BASE=...: and against the build installed there'
 	@echo 'make soak              the replica test and the simulation for long: SOAK_SECONDS=3600 SIMULATION_SECONDS=3600'
 	@echo 'make replay            one simulated run with its trace: SEED=... or CASE=..., as a failure prints it'
 	@echo 'make header            write include/asyncinotify.h anew from the source'

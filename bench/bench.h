@@ -175,7 +175,7 @@ static inline const char *fast_folder(void)
     return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : temporary && *temporary ? temporary : "/tmp";
 }
 
-/* ---- rows of the table: what, measured, baseline, ratio, goal, reached ---- */
+/* ---- rows of the table: what, measured, baseline, ratio, ratio of BASE, measured against BASE, goal, reached ---- */
 
 static inline const char *format_ns(char buffer[32], double ns)
 {
@@ -192,25 +192,57 @@ static inline const char *verdict(double value, double goal)
     return goal <= 0 ? "" : value <= goal ? "reached" : "**not reached**";
 }
 
+/* So many columns, NULL or a ratio of 0 for an empty one. */
+__attribute__((unused))
+static void row_ratios(const char *what, double ours, double baseline, double ratio, double base_ratio, double against_base, double goal)
+{
+    char a[32], b[32], base[2][32] = { "", "" }, g[32] = "";
+    if (goal > 0) snprintf(g, sizeof g, "≤ %.2f", goal);
+    if (base_ratio > 0) snprintf(base[0], sizeof base[0], "%.3f", base_ratio);
+    if (against_base > 0) snprintf(base[1], sizeof base[1], "%.3f", against_base);
+    printf("| %s | %s | %s | %.3f | %s | %s | %s | %s |\n", what, format_ns(a, ours), format_ns(b, baseline), ratio, base[0], base[1],
+           g, verdict(ratio, goal));
+    fflush(stdout);
+}
+
 /* Two times and their ratio; goal 0: a figure without a goal. */
 __attribute__((unused))
 static void row_ratio(const char *what, double ours, double baseline, double ratio, double goal)
 {
-    char a[32], b[32], g[32] = "";
-    if (goal > 0) snprintf(g, sizeof g, "≤ %.2f", goal);
-    printf("| %s | %s | %s | %.3f | %s | %s |\n", what, format_ns(a, ours), format_ns(b, baseline), ratio, g,
-           verdict(ratio, goal));
+    row_ratios(what, ours, baseline, ratio, 0, 0, goal);
+}
+
+/* The same from the rounds themselves, with those of BASE if it is there; they stay in order. */
+__attribute__((unused))
+static void row_rounds(const char *what, const double *ours, const double *baseline, const double *base, size_t count, double goal)
+{
+    double *sorted[2];
+    for (int i = 0; i < 2; i++) {
+        sorted[i] = malloc(count * sizeof **sorted);
+        memcpy(sorted[i], i ? baseline : ours, count * sizeof **sorted);
+    }
+    row_ratios(what, median(sorted[0], count), median(sorted[1], count), median_ratio(ours, baseline, count),
+               base ? median_ratio(base, baseline, count) : 0, base ? median_ratio(ours, base, count) : 0, goal);
+    free(sorted[0]);
+    free(sorted[1]);
+}
+
+/* One value with a goal of its own unit, and that of BASE or a negative number. */
+__attribute__((unused))
+static void row_values(const char *what, double value, double base, const char *unit, double goal)
+{
+    char g[48] = "", b[2][48] = { "", "" };
+    if (goal > 0) snprintf(g, sizeof g, "≤ %.0f %s", goal, unit);
+    if (base >= 0) snprintf(b[0], sizeof b[0], "%.1f %s", base, unit);
+    if (base > 0) snprintf(b[1], sizeof b[1], "%.3f", value / base);
+    printf("| %s | %.1f %s | | | %s | %s | %s | %s |\n", what, value, unit, b[0], b[1], g, verdict(value, goal));
     fflush(stdout);
 }
 
-/* One value with a goal of its own unit. */
 __attribute__((unused))
 static void row_value(const char *what, double value, const char *unit, double goal)
 {
-    char g[48] = "";
-    if (goal > 0) snprintf(g, sizeof g, "≤ %.0f %s", goal, unit);
-    printf("| %s | %.1f %s | | | %s | %s |\n", what, value, unit, g, verdict(value, goal));
-    fflush(stdout);
+    row_values(what, value, -1, unit, goal);
 }
 
 #endif

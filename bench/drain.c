@@ -5,8 +5,7 @@
  * Consecutive events come from different directories ("scattered": the harder case, no path is like the last)
  * or belong to one file at a time ("file by file").
  */
-#include "bench.h"
-#include <asyncinotify.h>
+#include "build.h"
 
 enum { DIRECTORIES = 100, MAX_WATCHED = 256, BUFFER = 64 * 1024, MAX_ROUNDS = 256 };
 static const uint32_t MASK = IN_CREATE | IN_MODIFY | IN_CLOSE_WRITE | IN_DELETE;
@@ -96,7 +95,8 @@ typedef struct reader reader;
 struct reader {
     const char *name;
     long (*drain)(reader *);
-    asyncinotify *inotify;               /* ours */
+    const build *build;                  /* ours */
+    asyncinotify *inotify;
     asyncinotify_watch ids[MAX_WATCHED];
     int fd;                              /* or the kernel's */
     int wds[MAX_WATCHED];
@@ -145,7 +145,7 @@ static long drain_get(reader *self)
 {
     long count = 0;
     asyncinotify_event event;
-    while (asyncinotify_get(self->inotify, &event) == 1) { touch(&event); count++; }
+    while (self->build->get(self->inotify, &event) == 1) { touch(&event); count++; }
     return count;
 }
 
@@ -154,7 +154,7 @@ static long drain_batches(reader *self, size_t size)
     static asyncinotify_event events[256];
     long count = 0;
     intptr_t got;
-    while ((got = asyncinotify_get_events(self->inotify, events, size)) > 0) {
+    while ((got = self->build->get_events(self->inotify, events, size)) > 0) {
         for (intptr_t i = 0; i < got; i++) touch(&events[i]);
         count += got;
     }
@@ -173,12 +173,13 @@ static int on_event(asyncinotify *inotify, const asyncinotify_event *event, void
 static long drain_dispatch(reader *self)
 {
     long count = 0;
-    if (asyncinotify_dispatch(self->inotify, 0, on_event, &count) != count) die("dispatch: %s", asyncinotify_last_error_message());
+    if (self->build->dispatch(self->inotify, 0, on_event, &count) != count) die("dispatch: %s", self->build->last_error_message());
     return count;
 }
 
-/* The baseline is the mean of the first two; what they differ by is the noise of the machine. */
-static reader readers[] = {
+/* The baseline is the mean of the first two; what they differ by is the noise of the machine. Ours come once for each build. */
+enum { WAYS = 4, BARE_READERS = 3, MAX_READERS = BARE_READERS + MAX_BUILDS * WAYS };
+static reader readers[MAX_READERS] = {
     { .name = "bare read loop", .drain = drain_bare, .fd = -1 },
     { .name = "bare read loop against itself (the noise)", .drain = drain_bare, .fd = -1 },
     { .name = "bare loop + path by table", .drain = drain_bare_with_paths, .fd = -1 },
@@ -187,20 +188,29 @@ static reader readers[] = {
     { .name = "get_events, 256", .drain = drain_256, .fd = -1 },
     { .name = "dispatch", .drain = drain_dispatch, .fd = -1 },
 };
-enum { READERS = sizeof readers / sizeof *readers, BARE_READERS = 3 };
+static int reader_count;
+
+static void make_readers(void)
+{
+    reader_count = BARE_READERS + build_count * WAYS;
+    for (int i = BARE_READERS; i < reader_count; i++) {
+        readers[i] = readers[BARE_READERS + (i - BARE_READERS) % WAYS];
+        readers[i].build = &builds[(i - BARE_READERS) / WAYS];
+    }
+}
 
 static int is_bare(const reader *self) { return self - readers < BARE_READERS; }
 
 static void open_reader(reader *self)
 {
     if (is_bare(self)) must(self->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC), "inotify_init1");
-    else if (asyncinotify_new(ASYNCINOTIFY_INIT_DEFAULT, &self->inotify)) die("new: %s", asyncinotify_last_error_message());
+    else self->inotify = open_instance(self->build);
 }
 
 static void close_reader(reader *self)
 {
     if (is_bare(self)) close(self->fd);
-    else asyncinotify_close(self->inotify);
+    else self->build->close(self->inotify);
 }
 
 static void watch(reader *self)
@@ -209,10 +219,10 @@ static void watch(reader *self)
         for (int i = 0; i < watched_count; i++)
             must(self->wds[i] = inotify_add_watch(self->fd, watched[i], MASK), "inotify_add_watch");
     } else if (recursive) {
-        if (asyncinotify_add_recursive(self->inotify, root, MASK, NULL, &self->ids[0])) die("%s", asyncinotify_last_error_message());
+        MUST(self->build, add_recursive(self->inotify, root, MASK, NULL, &self->ids[0]));
     } else {
         for (int i = 0; i < watched_count; i++)
-            if (asyncinotify_add_watch(self->inotify, watched[i], MASK, &self->ids[i])) die("%s", asyncinotify_last_error_message());
+            MUST(self->build, add_watch(self->inotify, watched[i], MASK, &self->ids[i]));
     }
 }
 
@@ -224,8 +234,8 @@ static void unwatch(reader *self)
     } else {
         asyncinotify_event event;
         for (int i = 0; i < (recursive ? 1 : watched_count); i++)
-            if (asyncinotify_rm_watch(self->inotify, self->ids[i])) die("%s", asyncinotify_last_error_message());
-        while (asyncinotify_get(self->inotify, &event) == 1) {}
+            MUST(self->build, rm_watch(self->inotify, self->ids[i]));
+        while (self->build->get(self->inotify, &event) == 1) {}
     }
 }
 
@@ -244,10 +254,10 @@ static double take_turn(reader *self, void (*fill)(void))
 
 static void compare(const char *title, void (*fill)(void), double goal, int rounds)
 {
-    for (int i = 0; i < READERS; i++) open_reader(&readers[i]);
+    for (int i = 0; i < reader_count; i++) open_reader(&readers[i]);
 
     checking = 1;
-    for (int i = BARE_READERS; i < READERS; i++) {
+    for (int i = BARE_READERS; i < reader_count; i++) {
         check_sum = 0;
         take_turn(&readers[i], fill);
         if (check_sum != expected_sum()) die("%s: wrong paths", readers[i].name);
@@ -255,25 +265,23 @@ static void compare(const char *title, void (*fill)(void), double goal, int roun
     checking = 0;
 
     for (int round = -2; round < rounds; round++) {    /* two to get warm */
-        int order[READERS];
-        shuffle(order, READERS);
-        for (int i = 0; i < READERS; i++) {
+        int order[MAX_READERS];
+        shuffle(order, reader_count);
+        for (int i = 0; i < reader_count; i++) {
             double ns = take_turn(&readers[order[i]], fill);
             if (round >= 0) readers[order[i]].ns[round] = ns;
         }
     }
 
-    double ratios[READERS], bare[MAX_ROUNDS];
-    ratios[1] = median_ratio(readers[1].ns, readers[0].ns, (size_t)rounds);
+    double bare[MAX_ROUNDS];
     for (int round = 0; round < rounds; round++) bare[round] = (readers[0].ns[round] + readers[1].ns[round]) / 2;
-    for (int i = 2; i < READERS; i++) ratios[i] = median_ratio(readers[i].ns, bare, (size_t)rounds);
-    double baseline = median(bare, (size_t)rounds);
-    for (int i = 1; i < READERS; i++) {
+    for (int i = 1; i < BARE_READERS + WAYS; i++) {
         char what[160];
         snprintf(what, sizeof what, "drain, %s: %s, CPU an event", title, readers[i].name);
-        row_ratio(what, median(readers[i].ns, (size_t)rounds), baseline, ratios[i], is_bare(&readers[i]) ? 0 : goal);
+        row_rounds(what, readers[i].ns, i == 1 ? readers[0].ns : bare, is_bare(&readers[i]) || build_count < 2 ? NULL : readers[i + WAYS].ns,
+                   (size_t)rounds, is_bare(&readers[i]) ? 0 : goal);
     }
-    for (int i = 0; i < READERS; i++) close_reader(&readers[i]);
+    for (int i = 0; i < reader_count; i++) close_reader(&readers[i]);
 }
 
 /* ---- the directories ---- */
@@ -332,16 +340,18 @@ int main(void)
     if (files_per_directory < 1) die("fs.inotify.max_queued_events is %ld: too few to measure", queue);
     note("drain: %d events a turn, %d rounds", files_per_directory * DIRECTORIES * EVENTS_PER_FILE, rounds);
 
+    load_builds();
+    make_readers();
     make_scratch(fast_folder());
     pin(allowed_cpu(1) >= 0 ? allowed_cpu(1) : allowed_cpu(0));
     make_flat();
-    compare("100 directories", fill_scattered, 1.10, rounds);
-    compare("100 directories, file by file", fill_one_by_one, 1.10, rounds);
+    compare("100 directories", fill_scattered, 1.08, rounds);
+    compare("100 directories, file by file", fill_one_by_one, 1.08, rounds);
     close_leaves();
     make_deep();
     recursive = 1;
-    compare("tree of depth 6", fill_scattered, 1.20, rounds);
-    compare("tree of depth 6, file by file", fill_one_by_one, 1.20, rounds);
+    compare("tree of depth 6", fill_scattered, 1.08, rounds);
+    compare("tree of depth 6, file by file", fill_one_by_one, 1.08, rounds);
     close_leaves();
     return sink == 1;   /* never, but the compiler cannot know */
 }

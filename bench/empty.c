@@ -1,10 +1,9 @@
 /* What it costs to ask an empty queue: get, get_events and dispatch against a bare read(2) that fails with EAGAIN. */
-#include "bench.h"
-#include <asyncinotify.h>
+#include "build.h"
 
 enum { CALLS = 20000, MAX_ROUNDS = 256 };
 
-static asyncinotify *inotify;
+static asyncinotify *inotify[MAX_BUILDS];
 static int raw;
 
 static int never(asyncinotify *self, const asyncinotify_event *event, void *userdata)
@@ -13,66 +12,68 @@ static int never(asyncinotify *self, const asyncinotify_event *event, void *user
     die("an event from nowhere");
 }
 
-static void ask_bare(void)
+static void ask_bare(int which)
 {
     static char buffer[64 * 1024] __attribute__((aligned(8)));
+    (void)which;
     for (int i = 0; i < CALLS; i++)
         if (read(raw, buffer, sizeof buffer) != -1 || errno != EAGAIN) die("the queue is not empty");
 }
-static void ask_get(void)
+static void ask_get(int which)
 {
+    const build *it = &builds[which];
     asyncinotify_event event;
-    for (int i = 0; i < CALLS; i++)
-        if (asyncinotify_get(inotify, &event) != 0) die("get: %s", asyncinotify_last_error_message());
+    for (int i = 0; i < CALLS; i++) MUST(it, get(inotify[which], &event));
 }
-static void ask_get_events(void)
+static void ask_get_events(int which)
 {
+    const build *it = &builds[which];
     asyncinotify_event events[64];
-    for (int i = 0; i < CALLS; i++)
-        if (asyncinotify_get_events(inotify, events, 64) != 0) die("get_events: %s", asyncinotify_last_error_message());
+    for (int i = 0; i < CALLS; i++) MUST(it, get_events(inotify[which], events, 64));
 }
-static void ask_dispatch(void)
+static void ask_dispatch(int which)
 {
-    for (int i = 0; i < CALLS; i++)
-        if (asyncinotify_dispatch(inotify, 0, never, NULL) != 0) die("dispatch: %s", asyncinotify_last_error_message());
+    const build *it = &builds[which];
+    for (int i = 0; i < CALLS; i++) MUST(it, dispatch(inotify[which], 0, never, NULL));
 }
 
-static const struct { const char *name; void (*ask)(void); } kinds[] = {
+static const struct { const char *name; void (*ask)(int which); } kinds[] = {
     { "read", ask_bare }, { "get", ask_get }, { "get_events", ask_get_events }, { "dispatch", ask_dispatch },
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 int main(void)
 {
-    static double ns[KINDS][MAX_ROUNDS];
+    static double ns[MAX_BUILDS][KINDS][MAX_ROUNDS];
     int rounds = quick() ? 7 : 41;
 
+    load_builds();
     make_scratch(fast_folder());
     pin(allowed_cpu(1) >= 0 ? allowed_cpu(1) : allowed_cpu(0));
     raw = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (raw < 0 || inotify_add_watch(raw, scratch, IN_ALL_EVENTS) < 0) die("inotify: %s", strerror(errno));
-    if (asyncinotify_new(ASYNCINOTIFY_INIT_DEFAULT, &inotify) ||
-        asyncinotify_add_watch(inotify, scratch, IN_ALL_EVENTS, NULL)) die("%s", asyncinotify_last_error_message());
+    for (int which = 0; which < build_count; which++) {
+        inotify[which] = open_instance(&builds[which]);
+        MUST(&builds[which], add_watch(inotify[which], scratch, IN_ALL_EVENTS, NULL));
+    }
 
     for (int round = -2; round < rounds; round++) {
-        int order[KINDS];
-        shuffle(order, KINDS);
-        for (int i = 0; i < KINDS; i++) {
+        int order[MAX_BUILDS * KINDS];
+        shuffle(order, build_count * KINDS);
+        for (int i = 0; i < build_count * KINDS; i++) {
+            int which = order[i] / KINDS, kind = order[i] % KINDS;
             double start = cpu_ns();
-            kinds[order[i]].ask();
+            kinds[kind].ask(which);
             double spent = (cpu_ns() - start) / CALLS;
-            if (round >= 0) ns[order[i]][round] = spent;
+            if (round >= 0) ns[which][kind][round] = spent;
         }
     }
 
-    double ratios[KINDS];
-    for (int i = 1; i < KINDS; i++) ratios[i] = median_ratio(ns[i], ns[0], (size_t)rounds);
-    double baseline = median(ns[0], (size_t)rounds);
-    for (int i = 1; i < KINDS; i++) {
+    for (int kind = 1; kind < KINDS; kind++) {
         char what[80];
-        snprintf(what, sizeof what, "empty queue: %s against read, CPU a call", kinds[i].name);
-        row_ratio(what, median(ns[i], (size_t)rounds), baseline, ratios[i], 0);
+        snprintf(what, sizeof what, "empty queue: %s against read, CPU a call", kinds[kind].name);
+        row_rounds(what, ns[NEW][kind], ns[NEW][0], build_count > 1 ? ns[BASE][kind] : NULL, (size_t)rounds, 1.05);
     }
-    asyncinotify_close(inotify);
+    for (int which = 0; which < build_count; which++) builds[which].close(inotify[which]);
     return 0;
 }

@@ -6,15 +6,16 @@
  * A third reader has the raw fd inside an epoll fd of its own, and no library: what it costs the kernel that one
  * pollable fd stands for several things.
  */
-#include "bench.h"
-#include <asyncinotify.h>
+#include "build.h"
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 
-enum { BARE, NESTED, OURS, KINDS, BLOCK = 250, MAX_BLOCKS = 512 };
+/* One kind for each build, from OURS on. */
+enum { BARE, NESTED, OURS, KINDS = OURS + MAX_BUILDS, BLOCK = 250, MAX_BLOCKS = 512 };
 
-static asyncinotify *inotify;
+static asyncinotify *inotify[MAX_BUILDS];
+static int kinds;
 static int raw[KINDS], epoll_fd[KINDS], file_fd[KINDS];
 
 static atomic_int request;              /* the kind the consumer is about to wait for, plus one; -1: the end */
@@ -51,8 +52,9 @@ static double sample(int kind)
     struct epoll_event ready;
     atomic_store(&request, kind + 1);
     if (epoll_wait(epoll_fd[kind], &ready, 1, 10000) != 1) die("no wake-up within 10 s");
-    if (kind == OURS) {
-        if (asyncinotify_dispatch(inotify, 0, on_event, NULL) != 1) die("dispatch: %s", asyncinotify_last_error_message());
+    if (kind >= OURS) {
+        const build *it = &builds[kind - OURS];
+        if (it->dispatch(inotify[kind - OURS], 0, on_event, NULL) != 1) die("dispatch: %s", it->last_error_message());
     } else {
         ssize_t got = read(raw[kind], buffer, sizeof buffer);
         arrived = wall_ns();
@@ -61,7 +63,7 @@ static double sample(int kind)
     return arrived - atomic_load(&stamp);
 }
 
-static void measure(const char *title, int cpu_of_producer, int cpu_of_consumer, int pause, int blocks)
+static void measure(const char *title, int cpu_of_producer, int cpu_of_consumer, int pause, int blocks, double goal, double cpu_goal)
 {
     static double block_median[KINDS][MAX_BLOCKS], block_cpu[KINDS][MAX_BLOCKS], all[KINDS][MAX_BLOCKS * BLOCK];
     pthread_t producer;
@@ -73,8 +75,8 @@ static void measure(const char *title, int cpu_of_producer, int cpu_of_consumer,
     if (pthread_create(&producer, NULL, produce, NULL)) die("pthread_create");
     for (int block = -2; block < blocks; block++) {
         int order[KINDS];
-        shuffle(order, KINDS);
-        for (int i = 0; i < KINDS; i++) {
+        shuffle(order, kinds);
+        for (int i = 0; i < kinds; i++) {
             int kind = order[i];
             double samples[BLOCK], cpu = thread_cpu_ns();
             for (int n = 0; n < BLOCK; n++) samples[n] = sample(kind);
@@ -88,22 +90,19 @@ static void measure(const char *title, int cpu_of_producer, int cpu_of_consumer,
     atomic_store(&request, -1);
     pthread_join(producer, NULL);
 
-    static const char *const names[KINDS] = { "", ", raw fd inside another epoll", "" };
     size_t n = (size_t)blocks;
-    double ratio[KINDS], cpu_ratio[KINDS];
-    for (int kind = NESTED; kind < KINDS; kind++) {
-        ratio[kind] = median_ratio(block_median[kind], block_median[BARE], n);
-        cpu_ratio[kind] = median_ratio(block_cpu[kind], block_cpu[BARE], n);
-    }
-    double bare = median(all[BARE], n * BLOCK), bare_late = quantile(all[BARE], n * BLOCK, 0.99), bare_cpu = median(block_cpu[BARE], n);
-    for (int kind = KINDS; --kind >= NESTED;) {
-        snprintf(what, sizeof what, "wake-up latency, %s%s: median", title, names[kind]);
-        row_ratio(what, median(all[kind], n * BLOCK), bare, ratio[kind], kind == OURS ? 1.05 : 0);
-        double late = quantile(all[kind], n * BLOCK, 0.99);
-        snprintf(what, sizeof what, "wake-up latency, %s%s: 99th percentile", title, names[kind]);
-        row_ratio(what, late, bare_late, late / bare_late, 0);
-        snprintf(what, sizeof what, "wake-up and one event, %s%s: consumer's CPU", title, names[kind]);
-        row_ratio(what, median(block_cpu[kind], n), bare_cpu, cpu_ratio[kind], 0);
+    double late[KINDS];
+    for (int kind = 0; kind < kinds; kind++) late[kind] = quantile(all[kind], n * BLOCK, 0.99);
+    for (int kind = OURS; kind >= NESTED; kind--) {
+        const char *name = kind == NESTED ? ", raw fd inside another epoll" : "";
+        int base = kind == OURS && build_count > 1 ? OURS + BASE : 0;
+        snprintf(what, sizeof what, "wake-up latency, %s%s: median", title, name);
+        row_rounds(what, block_median[kind], block_median[BARE], base ? block_median[base] : NULL, n, kind == OURS ? goal : 0);
+        snprintf(what, sizeof what, "wake-up latency, %s%s: 99th percentile", title, name);
+        row_ratios(what, late[kind], late[BARE], late[kind] / late[BARE], base ? late[base] / late[BARE] : 0,
+                   base ? late[kind] / late[base] : 0, 0);
+        snprintf(what, sizeof what, "wake-up and one event, %s%s: consumer's CPU", title, name);
+        row_rounds(what, block_cpu[kind], block_cpu[BARE], base ? block_cpu[base] : NULL, n, kind == OURS ? cpu_goal : 0);
     }
 }
 
@@ -137,6 +136,7 @@ int main(void)
     char directory[256];
     int blocks = quick() ? 12 : 100;
 
+    load_builds();
     make_scratch(fast_folder());
     watch_raw(BARE, "bare");
     wait_on(BARE, raw[BARE]);
@@ -146,19 +146,22 @@ int main(void)
     if (inner < 0 || epoll_ctl(inner, EPOLL_CTL_ADD, raw[NESTED], &once)) die("epoll: %s", strerror(errno));
     wait_on(NESTED, inner);
 
-    make_file(OURS, "ours", directory, sizeof directory);
-    if (asyncinotify_new(ASYNCINOTIFY_INIT_DEFAULT, &inotify) ||
-        asyncinotify_add_watch(inotify, directory, IN_MODIFY, NULL)) die("%s", asyncinotify_last_error_message());
-    wait_on(OURS, asyncinotify_fd(inotify));
+    for (int which = 0; which < build_count; which++) {
+        make_file(OURS + which, which ? "base" : "ours", directory, sizeof directory);
+        inotify[which] = open_instance(&builds[which]);
+        MUST(&builds[which], add_watch(inotify[which], directory, IN_MODIFY, NULL));
+        wait_on(OURS + which, builds[which].fd(inotify[which]));
+    }
+    kinds = OURS + build_count;
 
     /* With a real-time priority the consumer runs the moment it is woken, whatever else the machine does. */
     struct sched_param priority = { .sched_priority = 1 };
     if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &priority)) note("latency: no real-time priority, figures are noisier");
 
     int first = allowed_cpu(0), second = allowed_cpu(1);
-    if (second >= 0) measure("two CPUs", first, second, 30000, blocks);
+    if (second >= 0) measure("two CPUs", first, second, 30000, blocks, 1.05, 0);
     else note("latency: one CPU only");
-    measure("one CPU", first, first, 0, blocks);
-    asyncinotify_close(inotify);
+    measure("one CPU", first, first, 0, blocks, 1.06, 1.12);
+    for (int which = 0; which < build_count; which++) builds[which].close(inotify[which]);
     return 0;
 }

@@ -6,11 +6,8 @@
  * The baseline is a bare C walk: openat, getdents64, inotify_add_watch by full path, nothing kept.
  */
 #include "peers/peer.h"
-#include <asyncinotify.h>
-#include <dirent.h>
-#include <limits.h>
-#include <signal.h>
-#include <sys/syscall.h>
+#include "build.h"
+#include "walk.h"
 #include <sys/wait.h>
 
 enum { FANOUT = 10, FILES = 3, SMALL = 10, MAX_ROUNDS = 64, PEER_ROUNDS = 3 };
@@ -18,8 +15,6 @@ enum { FANOUT = 10, FILES = 3, SMALL = 10, MAX_ROUNDS = 64, PEER_ROUNDS = 3 };
 static long size;                       /* directories below "big" */
 static long total;                      /* all of them, the root included */
 static char root[PATH_MAX], big[PATH_MAX], big_renamed[PATH_MAX], small[PATH_MAX], small_renamed[PATH_MAX];
-
-static void must(int ok, const char *what) { if (ok < 0) die("%s: %s", what, strerror(errno)); }
 
 /* ---- the tree on disk ---- */
 
@@ -125,91 +120,14 @@ static void make_tree(void)
     close(fd);
 }
 
-/* ---- the kernel's limit ---- */
-
-static long limit_before;
-
-static int write_limit(long value)
-{
-    FILE *file = fopen("/proc/sys/fs/inotify/max_user_watches", "we");
-    if (!file) return -1;
-    int failed = fprintf(file, "%ld\n", value) < 0;
-    return fclose(file) || failed ? -1 : 0;
-}
-static void restore_limit(void) { if (limit_before) write_limit(limit_before); }
-static void on_signal(int number)
-{
-    restore_limit();
-    _exit(128 + number);
-}
-
-/* The number of directories that can be watched: `wanted`, or fewer and a line that says so. */
-static long fit_limit(long wanted)
-{
-    long limit = read_sysctl("max_user_watches"), needed = wanted + wanted / 4 + 1000;
-    if (limit < 0 || limit >= needed) return wanted;
-    if (write_limit(needed) == 0) {
-        limit_before = limit;
-        atexit(restore_limit);
-        signal(SIGINT, on_signal);
-        signal(SIGTERM, on_signal);
-        note("tree: fs.inotify.max_user_watches raised from %ld to %ld for this run", limit, needed);
-        return wanted;
-    }
-    long scaled = (limit - 1000) * 4 / 5;
-    if (scaled < 100) die("fs.inotify.max_user_watches is %ld: too few to measure", limit);
-    note("tree: fs.inotify.max_user_watches is %ld and can't be raised: %ld directories instead of %ld", limit, scaled, wanted);
-    return scaled;
-}
-
-/* ---- the baseline ---- */
-
-struct dirent64_raw { uint64_t ino; int64_t off; uint16_t reclen; uint8_t type; char name[]; };
-
-static char walk_path[PATH_MAX];
-static long walked;
-
-static void walk(int inotify, int fd, size_t length)
-{
-    char buffer[32 * 1024] __attribute__((aligned(8)));
-    long got;
-    if (inotify_add_watch(inotify, walk_path, PEER_MASK) < 0) die("inotify_add_watch %s: %s", walk_path, strerror(errno));
-    walked++;
-    while ((got = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0)
-        for (long at = 0; at < got;) {
-            const struct dirent64_raw *entry = (const void *)(buffer + at);
-            at += entry->reclen;
-            if (entry->type != DT_DIR || !strcmp(entry->name, ".") || !strcmp(entry->name, "..")) continue;
-            size_t name_length = strlen(entry->name);
-            walk_path[length] = '/';
-            memcpy(walk_path + length + 1, entry->name, name_length + 1);
-            int child = openat(fd, entry->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            must(child, walk_path);
-            walk(inotify, child, length + 1 + name_length);
-            close(child);
-            walk_path[length] = 0;
-        }
-    must((int)got, "getdents64");
-}
-
-static void bare_setup(int inotify)
-{
-    strcpy(walk_path, root);
-    walked = 0;
-    int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    must(fd, root);
-    walk(inotify, fd, strlen(root));
-    close(fd);
-    if (walked != total) die("%ld directories walked, %ld expected", walked, total);
-}
-
 /* ---- set-up and tear-down ---- */
 
 typedef struct { double wall, cpu; } span;
 static span begin(void) { return (span){ wall_ns(), cpu_ns() }; }
 static span since(span start) { return (span){ wall_ns() - start.wall, cpu_ns() - start.cpu }; }
 
-enum { BARE_RM, BARE_CLOSE, OURS_RM, OURS_CLOSE, KINDS };
+/* Ours come once for each build. */
+enum { BARE_RM, BARE_CLOSE, OURS_RM, OURS_CLOSE, OF_A_BUILD = 2, MAX_KINDS = OURS_RM + MAX_BUILDS * OF_A_BUILD };
 
 static void bare_round(int kind, span *setup, span *teardown)
 {
@@ -217,7 +135,7 @@ static void bare_round(int kind, span *setup, span *teardown)
     int inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     must(inotify, "inotify_init1");
     span start = begin();
-    bare_setup(inotify);
+    bare_setup(inotify, root, PEER_MASK, total);
     *setup = since(start);
     start = begin();
     if (kind == BARE_RM) {
@@ -236,13 +154,6 @@ static int until_ignored(asyncinotify *self, const asyncinotify_event *event, vo
     return 0;
 }
 
-static asyncinotify *ours_new(void)
-{
-    asyncinotify *inotify;
-    if (asyncinotify_new(ASYNCINOTIFY_INIT_DEFAULT, &inotify)) die("%s", asyncinotify_last_error_message());
-    return inotify;
-}
-
 static int count_directory(asyncinotify *self, const char *path, size_t length, void *userdata)
 {
     (void)self; (void)path; (void)length;
@@ -252,25 +163,26 @@ static int count_directory(asyncinotify *self, const char *path, size_t length, 
 
 static void ours_round(int kind, span *setup, span *teardown)
 {
+    const build *it = &builds[(kind - OURS_RM) / OF_A_BUILD];
     asyncinotify_watch tree;
-    asyncinotify *inotify = ours_new();
+    asyncinotify *inotify = open_instance(it);
     span start = begin();
-    if (asyncinotify_add_recursive(inotify, root, PEER_MASK, NULL, &tree)) die("%s", asyncinotify_last_error_message());
+    MUST(it, add_recursive(inotify, root, PEER_MASK, NULL, &tree));
     *setup = since(start);
     static int counted;
     if (!counted++) {       /* in the warm-up round */
         long directories = 0;
-        asyncinotify_watch_each_directory(inotify, tree, count_directory, &directories);
+        it->watch_each_directory(inotify, tree, count_directory, &directories);
         if (directories != total) die("%ld directories watched, %ld expected", directories, total);
     }
     start = begin();
-    if (kind == OURS_RM) {
+    if ((kind - OURS_RM) % OF_A_BUILD == 0) {
         int ended = 0;
-        if (asyncinotify_rm_watch(inotify, tree)) die("%s", asyncinotify_last_error_message());
-        while (asyncinotify_dispatch(inotify, 0, until_ignored, &ended) > 0) {}
+        MUST(it, rm_watch(inotify, tree));
+        while (it->dispatch(inotify, 0, until_ignored, &ended) > 0) {}
         if (!ended) die("the tree's IGNORED did not come");
     }
-    asyncinotify_close(inotify);
+    it->close(inotify);
     *teardown = since(start);
 }
 
@@ -306,9 +218,12 @@ static void peer_round(peer *self, int round)
     self->directories = field(line, " directories=");
 }
 
+/* Of this build or of BASE, which follows it. */
+static int is_ours(const peer *self) { return !strncmp(self->name, "asyncinotify", strlen("asyncinotify")); }
+
 static void row_text(const char *what, const char *measured)
 {
-    printf("| %s | %s | | | | |\n", what, measured);
+    printf("| %s | %s | | | | | | |\n", what, measured);
     fflush(stdout);
 }
 
@@ -326,8 +241,9 @@ static void compare_rename(int rounds)
 
     char below[WHICH][PATH_MAX];
     const char *deepest[WHICH] = { deepest_below(big, below[BIG]), deepest_below(small, below[LITTLE]) };
-    asyncinotify *inotify = ours_new();
-    if (asyncinotify_add_recursive(inotify, root, PEER_MASK, NULL, NULL)) die("%s", asyncinotify_last_error_message());
+    const build *it = &builds[NEW];
+    asyncinotify *inotify = open_instance(it);
+    MUST(it, add_recursive(inotify, root, PEER_MASK, NULL, NULL));
     int raw = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     must(raw < 0 ? raw : inotify_add_watch(raw, root, IN_MOVE), "inotify");
     for (int round = -10; round < rounds; round++) {
@@ -346,7 +262,7 @@ static void compare_rename(int rounds)
                     took[0] = thread_cpu_ns() - start;
                 } else {
                     int got = 0;
-                    while (asyncinotify_get(inotify, &event) == 1) got++;
+                    while (it->get(inotify, &event) == 1) got++;
                     took[1] = thread_cpu_ns() - start;
                     if (got != 2) die("%d events of a rename, 2 expected", got);
                 }
@@ -358,11 +274,11 @@ static void compare_rename(int rounds)
             must(fd, path);
             close(fd);
             double start = thread_cpu_ns();
-            if (asyncinotify_get(inotify, &event) != 1) die("no event from below");
+            if (it->get(inotify, &event) != 1) die("no event from below");
             double first = thread_cpu_ns() - start;
             if (strcmp(event.path, path)) die("%s instead of %s", event.path, path);
             unlink(path);
-            while (asyncinotify_get(inotify, &event) == 1) {}
+            while (it->get(inotify, &event) == 1) {}
             if (round < 0) continue;
             bare[which][round] = took[0];
             ours[which][round] = took[1];
@@ -372,7 +288,7 @@ static void compare_rename(int rounds)
     }
     for (int which = 0; which < WHICH; which++) if (state[which]) rename(names[which][1], names[which][0]);
     close(raw);
-    asyncinotify_close(inotify);
+    it->close(inotify);
 
     char what[128];
     size_t n = (size_t)rounds;
@@ -390,7 +306,9 @@ static void compare_rename(int rounds)
 
 int main(int argc, char **argv)
 {
-    static span setup[KINDS][MAX_ROUNDS], teardown[KINDS][MAX_ROUNDS];
+    static span setup[MAX_KINDS][MAX_ROUNDS], teardown[MAX_KINDS][MAX_ROUNDS];
+    load_builds();
+    int kinds = OURS_RM + build_count * OF_A_BUILD;
     int rounds = (int)env_number("BENCH_ROUNDS", quick() ? 3 : 9);
     if (rounds < 1 || rounds > MAX_ROUNDS) rounds = MAX_ROUNDS;
     for (int i = 1; i + 1 < argc && peer_count < 8; i += 2)
@@ -403,13 +321,13 @@ int main(int argc, char **argv)
     note("tree: %ld directories, %d rounds", total, rounds);
 
     for (int round = -1; round < rounds; round++) {      /* one to warm the cache */
-        int order[KINDS + 8];
-        shuffle(order, KINDS + peer_count);
-        for (int i = 0; i < KINDS + peer_count; i++) {
+        int order[MAX_KINDS + 8];
+        shuffle(order, kinds + peer_count);
+        for (int i = 0; i < kinds + peer_count; i++) {
             int kind = order[i];
             span up, down;
-            if (kind >= KINDS) {
-                if (round >= 0 && round < PEER_ROUNDS) peer_round(&peers[kind - KINDS], round);
+            if (kind >= kinds) {
+                if (round >= 0 && round < PEER_ROUNDS) peer_round(&peers[kind - kinds], round);
                 continue;
             }
             if (kind == BARE_RM || kind == BARE_CLOSE) bare_round(kind, &up, &down);
@@ -420,40 +338,36 @@ int main(int argc, char **argv)
         }
     }
 
-    /* Two set-ups of either a round: the mean of the two. */
+    /* Two set-ups of each a round: the mean of the two. */
     size_t n = (size_t)rounds;
-    double bare_wall[MAX_ROUNDS], bare_cpu[MAX_ROUNDS], a[MAX_ROUNDS], b[MAX_ROUNDS], ratio;
+    static double mean[2][1 + MAX_BUILDS][MAX_ROUNDS];
     char what[160], text[160];
-    for (size_t i = 0; i < n; i++) {
-        bare_wall[i] = (setup[BARE_RM][i].wall + setup[BARE_CLOSE][i].wall) / 2;
-        bare_cpu[i] = (setup[BARE_RM][i].cpu + setup[BARE_CLOSE][i].cpu) / 2;
-        a[i] = (setup[OURS_RM][i].wall + setup[OURS_CLOSE][i].wall) / 2;
-        b[i] = (setup[OURS_RM][i].cpu + setup[OURS_CLOSE][i].cpu) / 2;
+    for (size_t i = 0; i < n; i++)
+        for (int which = 0; which <= build_count; which++) {
+            const span *a = &setup[which * OF_A_BUILD][i], *b = &setup[which * OF_A_BUILD + 1][i];
+            mean[0][which][i] = (a->wall + b->wall) / 2;
+            mean[1][which][i] = (a->cpu + b->cpu) / 2;
+        }
+    for (int cpu = 0; cpu < 2; cpu++) {
+        snprintf(what, sizeof what, "set up %ld directories, %s", total, cpu ? "CPU" : "elapsed");
+        row_rounds(what, mean[cpu][1], mean[cpu][0], build_count > 1 ? mean[cpu][2] : NULL, n, 1.10);
     }
-    double bare_wall_median, bare_cpu_median, copy[MAX_ROUNDS];
-    bare_wall_median = median(memcpy(copy, bare_wall, sizeof copy), n);
-    bare_cpu_median = median(memcpy(copy, bare_cpu, sizeof copy), n);
-
-    snprintf(what, sizeof what, "set up %ld directories, elapsed", total);
-    ratio = median_ratio(a, bare_wall, n);
-    row_ratio(what, median(a, n), bare_wall_median, ratio, 1.10);
-    snprintf(what, sizeof what, "set up %ld directories, CPU", total);
-    ratio = median_ratio(b, bare_cpu, n);
-    row_ratio(what, median(b, n), bare_cpu_median, ratio, 1.10);
     for (int i = 0; i < peer_count; i++) {
-        if (!strcmp(peers[i].name, "asyncinotify")) continue;
+        if (is_ours(&peers[i])) continue;
         snprintf(what, sizeof what, "set up, %s, elapsed", peers[i].name);
         size_t peer_rounds = n < PEER_ROUNDS ? n : PEER_ROUNDS;
-        ratio = median_ratio(peers[i].wall, bare_wall, peer_rounds);
-        row_ratio(what, median(peers[i].wall, peer_rounds), bare_wall_median, ratio, 0);
+        row_rounds(what, peers[i].wall, mean[0][0], NULL, peer_rounds, 0);
     }
 
     for (int i = 0; i < peer_count; i++) {
         const peer *p = &peers[i];
         if (!strcmp(p->name, "asyncinotify")) {
             if ((long)p->directories != total) die("%s watched %.0f directories, %ld expected", p->name, p->directories, total);
-            row_value("memory a directory, malloc, its name not counted", (p->heap - p->names) / p->directories, "bytes", 100);
-            row_value("memory a directory, growth of RSS, its name not counted", (p->rss - p->names) / p->directories, "bytes", 100);
+            const peer *base = i + 1 < peer_count && is_ours(p + 1) ? p + 1 : NULL;
+            row_values("memory a directory, malloc, its name not counted", (p->heap - p->names) / p->directories,
+                       base ? (base->heap - base->names) / base->directories : -1, "bytes", 100);
+            row_values("memory a directory, growth of RSS, its name not counted", (p->rss - p->names) / p->directories,
+                       base ? (base->rss - base->names) / base->directories : -1, "bytes", 100);
             snprintf(text, sizeof text, "%.1f bytes", p->names / p->directories);
             row_text("memory a directory: its name", text);
         }
@@ -477,13 +391,11 @@ int main(int argc, char **argv)
     };
     for (size_t e = 0; e < 2; e++) {
         for (int cpu = 0; cpu < 2; cpu++) {
-            for (size_t i = 0; i < n; i++) {
-                a[i] = cpu ? teardown[ends[e].ours][i].cpu : teardown[ends[e].ours][i].wall;
-                b[i] = cpu ? teardown[ends[e].bare][i].cpu : teardown[ends[e].bare][i].wall;
-            }
+            static double down[MAX_KINDS][MAX_ROUNDS];
+            for (int kind = 0; kind < kinds; kind++)
+                for (size_t i = 0; i < n; i++) down[kind][i] = cpu ? teardown[kind][i].cpu : teardown[kind][i].wall;
             snprintf(what, sizeof what, "tear down: %s, %s", ends[e].what, cpu ? "CPU" : "elapsed");
-            ratio = median_ratio(a, b, n);
-            row_ratio(what, median(a, n), median(b, n), ratio, 2.0);
+            row_rounds(what, down[ends[e].ours], down[ends[e].bare], build_count > 1 ? down[ends[e].ours + OF_A_BUILD] : NULL, n, 2.0);
         }
     }
     return 0;

@@ -1,6 +1,6 @@
 /* Ours, as a peer among the others; see peer.h. */
 #include "peer.h"
-#include <asyncinotify.h>
+#include "../build.h"
 #include <poll.h>
 
 static int done;
@@ -27,25 +27,27 @@ int main(int argc, char **argv)
     asyncinotify_watch tree;
 
     if (argc != 3) die("usage: %s setup|burst ROOT", argv[0]);
-    if (asyncinotify_new(ASYNCINOTIFY_INIT_DEFAULT, &inotify)) die("%s", asyncinotify_last_error_message());
+    load_builds();
+    const build *it = &builds[NEW];
+    inotify = open_instance(it);
     usage before = usage_now();
-    if (asyncinotify_add_recursive(inotify, argv[2], PEER_MASK, NULL, &tree)) die("%s", asyncinotify_last_error_message());
+    MUST(it, add_recursive(inotify, argv[2], PEER_MASK, NULL, &tree));
     if (!strcmp(argv[1], "setup")) {
         double names = 0;
         print_usage(before);
-        intptr_t directories = asyncinotify_watch_each_directory(inotify, tree, count_names, &names);
+        intptr_t directories = it->watch_each_directory(inotify, tree, count_names, &names);
         printf(" directories=%ld names=%.0f\n", (long)directories, names);
-        asyncinotify_close(inotify);
+        it->close(inotify);
         return 0;
     }
     puts("ready");
     fflush(stdout);
-    struct pollfd wait = { .fd = asyncinotify_fd(inotify), .events = POLLIN };
+    struct pollfd wait = { .fd = it->fd(inotify), .events = POLLIN };
     while (!done) {
         if (poll(&wait, 1, 30000) != 1) die("nothing for 30 s");
-        if (asyncinotify_dispatch(inotify, 1024, on_event, NULL) < 0) die("%s", asyncinotify_last_error_message());
+        if (it->dispatch(inotify, 1024, on_event, NULL) < 0) die("%s", it->last_error_message());
         fflush(stdout);
     }
-    asyncinotify_close(inotify);
+    it->close(inotify);
     return 0;
 }
