@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// The position before which nothing but decoding is due.
-    fn next_due(&self) -> Position {
+    pub(super) fn next_due(&self) -> Position {
         let ending = self.watches.next_ending();
         let backfill = self.scans.next_backfill();
         let due = ending.into_iter().chain(backfill).min();

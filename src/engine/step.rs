@@ -4,7 +4,7 @@ use super::{Engine, Filled};
 use crate::debug::debug;
 use crate::error::{Error, Result};
 use crate::scan::Pace;
-use crate::stream::{Batch, Position};
+use crate::stream::Batch;
 use crate::sys::Sys;
 use crate::tree::{Answer, Filter, Question};
 use crate::watch_id::WatchId;
@@ -124,7 +124,7 @@ impl Engine {
         }
         pace.has_read_before();
         debug!(self.stream.log(), "step {:?}", Step::Decode);
-        self.decode_shortly(Position::END, pace.enough());
+        self.decode_shortly(self.next_due(), pace.enough());
         #[cfg(any(debug_assertions, simulation))]
         self.check();
         Ok(self.stream.is_decoded() && self.stream.is_emptied() && !self.out.is_empty())
