@@ -9,7 +9,7 @@ shift
 cases=("$@")
 [ $# -gt 0 ] || cases=(usage errors watch poll_loop epoll_loop callbacks blocking threads tree tree_progress mirror mirror_renames
 	mirror_overflow demo)
-runner=() under='' seconds=30
+runner=() under='' seconds=60
 passed=0 failed=0
 export LC_ALL=C
 
