@@ -47,6 +47,11 @@ impl Moves {
         Some(&own.unwrap_or(newest).path)
     }
 
+    pub(crate) fn knows(&self, cookie: u32, watch: WatchId) -> bool {
+        let same = |one: &Move| one.cookie == cookie && one.watch == watch;
+        self.waiting.iter().rev().any(same)
+    }
+
     /// The rename is complete.
     pub(crate) fn forget(&mut self, cookie: u32) {
         while let Some(index) = self.waiting.iter().rposition(|one| one.cookie == cookie) {

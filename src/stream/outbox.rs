@@ -140,6 +140,11 @@ impl Outbox {
         self.moves.remember(cookie, watch, &self.scratch);
     }
 
+    /// Whether a watch has seen the first half of a rename.
+    pub(crate) fn knows_move(&self, cookie: u32, watch: WatchId) -> bool {
+        self.moves.knows(cookie, watch)
+    }
+
     /// The rename is complete, or its second half will not be known as such.
     pub(crate) fn forget_move(&mut self, cookie: u32) {
         self.moves.forget(cookie);

@@ -21,6 +21,8 @@ pub(super) enum What {
     /// A directory is taken to have stayed. Had it been renamed away, the one before it was replaced and only open
     /// somewhere, so that its end was not told.
     Stayed,
+    /// Something was renamed to the name, and nobody has heard whence: what it is says how its appearing is told.
+    Unheard,
     /// The directory is no more. The kernel merges two renames to one name that follow each other: another may have come.
     Vacated,
 }
@@ -67,6 +69,10 @@ impl Doubts {
         if self.by_name.is_empty() {
             self.order.clear();
         }
+    }
+
+    fn what(&self, doubt: &Doubt) -> Option<What> {
+        self.by_name.get(doubt).map(|&(what, _)| what)
     }
 
     fn take(&mut self, doubt: &Doubt) -> Option<What> {
@@ -160,14 +166,20 @@ impl Forest {
             parent: self.places.reference(parent),
             name: event.name.to_vec(),
         };
+        let unheard = self.doubts.what(&doubt) == Some(What::Unheard);
+        if unheard && is_dir(event) {
+            // The file has changed places with a directory, which leaves.
+            return;
+        }
         let Some(what) = self.doubts.take(&doubt) else {
             return;
         };
         let gone = event.mask & (Mask::DELETE | Mask::MOVED_FROM).bits() != 0;
         if gone {
-            if matches!(what, What::File | What::Directory { .. } | What::HalfHeard) {
+            if !matches!(what, What::Stayed | What::Vacated) {
                 let kind = match is_dir(event) {
                     true => Kind::Directory,
+                    false if what == What::Unheard => Kind::Regular,
                     false => Kind::Other,
                 };
                 self.was_there(parent, (&doubt.name, kind), what, fx);
@@ -196,6 +208,9 @@ impl Forest {
         match what {
             What::File => {
                 return self.tell_found(parent, name, Kind::Other, Telling::AsEvents, fx);
+            }
+            What::Unheard => {
+                return self.tell_found(parent, name, kind, Telling::AsEvents, fx);
             }
             What::HalfHeard => {
                 self.tell_found(parent, name, kind, Telling::AsEvents, fx);

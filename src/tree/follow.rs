@@ -1,10 +1,12 @@
 //! What an event means for the trees: new directories, renames, ends.
 
+use super::doubts::What;
 use super::exchange::is_dir;
 use super::limbo::Why;
 use super::{Effects, Forest, PlaceRef, Standing, Telling, Trouble, flags};
 use crate::mask::Mask;
 use crate::stream::{RawEvent, Record};
+use crate::sys::dirent::Kind;
 use crate::watches::{NO_PLACE, Owner, PlaceId};
 
 impl Forest {
@@ -66,6 +68,9 @@ impl Forest {
                 return;
             }
             if event.mask & Mask::MOVED_FROM.bits() != 0 && self.is_exchange(id, event) {
+                if !self.tree_of(id).mask().contains(Mask::MOVED_TO) {
+                    self.remember_move(id, event, fx);
+                }
                 return self.on_exchange(id, event, fx);
             }
         }
@@ -73,10 +78,9 @@ impl Forest {
             self.tell_entry(id, event, fx);
         } else if event.mask & Mask::MOVED_FROM.bits() != 0 {
             // The caller did not ask for the first half of the rename, but may for the second.
-            let tree = self.tree_of(id);
-            let write = |path: &mut Vec<u8>| self.append_path(id, tree.path(), path);
-            fx.out
-                .remember_move(event.cookie, tree.id(), write, event.name);
+            self.remember_move(id, event, fx);
+        } else if event.mask & Mask::MOVED_TO.bits() != 0 {
+            self.on_unasked_arrival(id, event, fx);
         }
         if self.tree_of(id).ending {
             return;
@@ -85,6 +89,30 @@ impl Forest {
             self.on_subdirectory(id, event, fx);
         } else if event.mask & Mask::MOVED_TO.bits() != 0 {
             self.displace(id, event.name, fx);
+        }
+    }
+
+    fn remember_move(&self, id: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
+        let tree = self.tree_of(id);
+        let write = |path: &mut Vec<u8>| self.append_path(id, tree.path(), path);
+        fx.out
+            .remember_move(event.cookie, tree.id(), write, event.name);
+    }
+
+    /// The caller did not ask for the second half of a rename. If nobody has heard the first, the entry may come from a
+    /// directory of the tree that was not watched yet, and nothing was told of it.
+    fn on_unasked_arrival(&mut self, id: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
+        let tree = self.tree_of(id);
+        if tree.hears_all() || fx.out.knows_move(event.cookie, tree.id()) {
+            return;
+        }
+        if is_dir(event) {
+            self.tell_found(id, event.name, Kind::Directory, Telling::AsEvents, fx);
+        } else if tree
+            .mask()
+            .intersects(Mask::CREATE | Mask::MODIFY | Mask::CLOSE_WRITE)
+        {
+            self.doubt(id, event.name, What::Unheard);
         }
     }
 

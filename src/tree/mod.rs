@@ -78,6 +78,8 @@ pub(crate) struct Forest {
     doubts: Doubts,
     /// Directories to watch and list.
     wanted: Queue,
+    /// A tree is scanning.
+    scanning: bool,
     /// Directories that could not be watched, to be tried again.
     troubled: Vec<PlaceRef>,
     /// Tops of subtrees to take away.
@@ -203,6 +205,12 @@ impl Forest {
     /// The kernel's queue was seen empty: renames told until now are over.
     pub(crate) fn queue_was_empty(&mut self) {
         self.arrivals.settle();
+        if self.scanning && self.wanted.is_empty() && !self.has_limbo() {
+            self.scanning = false;
+            for index in self.trees.indices() {
+                self.trees[index].scanning = false;
+            }
+        }
         while let Some(reference) = self.recent.pop() {
             if let Some(place) = self.places.resolve(reference) {
                 self.places.unset(place, flags::RECENT);

@@ -187,6 +187,8 @@ impl Forest {
     /// A directory could not be watched.
     pub(crate) fn tell_error(&mut self, place: PlaceId, errno: i32, fx: &mut Effects) {
         debug!(self.log, "error {errno} {}", Quoted(self.path_of(place)));
+        let index = self.places.get(place).tree();
+        self.trees[index].troubled = true;
         let record = Record {
             flags: EventFlags::ERROR.bits(),
             mask: Mask::ISDIR.bits(),

@@ -78,6 +78,10 @@ pub(crate) struct Tree {
     /// The caller of `add_recursive` waits; a limit that is hit fails the call.
     pub(super) setting_up: bool,
     pub(super) failure: Option<i32>,
+    /// A scan was wanted since the kernel's queue was last seen empty: something in it is not heard of yet.
+    pub(super) scanning: bool,
+    /// An ERROR was told since the last repair began: something in it may not be heard of.
+    pub(super) troubled: bool,
     /// The root can't be reached.
     pub(super) lost: bool,
     /// The tree was removed. Events that were queued before are still told.
@@ -112,6 +116,8 @@ impl Tree {
             announce: background || options.flags.contains(RecursiveFlags::LIST_EXISTING),
             setting_up: !background,
             failure: None,
+            scanning: false,
+            troubled: false,
             lost: false,
             ending: false,
             ended: false,
@@ -188,12 +194,18 @@ impl Tree {
         self.ending
     }
 
+    /// Whether all that can be watched is.
+    pub(super) fn hears_all(&self) -> bool {
+        !self.scanning && !self.troubled
+    }
+
     /// A repair begins.
     pub(super) fn begin_epoch(&mut self) {
         self.epoch += 1;
         self.late = 0;
         self.syncing = true;
         self.announce = true;
+        self.troubled = false;
         self.lost = false;
     }
 

@@ -35,6 +35,10 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.later.is_empty()
+    }
+
     pub(super) fn shrink(&mut self) {
         self.entries = VecDeque::new();
         self.later = VecDeque::new();
@@ -80,6 +84,7 @@ impl Forest {
             self.places.set(id, flags::QUEUED);
             let troubled = self.places.get(id).is(flags::TROUBLED);
             let tree = self.places.get(id).tree();
+            (self.scanning, self.trees[tree].scanning) = (true, true);
             if !troubled && self.trees[tree].waits_for(telling) {
                 self.places.set(id, flags::PENDING);
                 self.trees[tree].pending += 1;
