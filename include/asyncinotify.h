@@ -887,7 +887,9 @@ void asyncinotify_event_free(asyncinotify_event *event);
  *   2. For any mask. Events are delivered only if the mask asks for them, and those that it asks for are complete: with
  *      CLOSE_WRITE alone every file that was written is named. A SYNTHETIC event is what the entry's appearing would have
  *      caused, as far as the mask asks for it: CREATE (with ISDIR for a directory), and CLOSE_WRITE and MODIFY for a
- *      regular file.
+ *      regular file. Without MOVED_TO in the mask it also tells of what is renamed out of a directory that could not be
+ *      watched yet. With a limit of the depth, a directory that is renamed to another level keeps what was told of it,
+ *      and what comes within the limit is new.
  *   3. Nothing twice, nothing untrue. One appearance, one CREATE; no path that the entry did not have at that time.
  *   4. Renames are followed. A directory renamed inside the tree keeps its watches, and all later paths below it are
  *      right, in constant time whatever is below it. Moved out: its kernel watches are released. Moved in: it is watched

@@ -35,7 +35,7 @@ impl Scans {
                 rearranged: false,
             }));
         }
-        if place.is(flags::VERIFY) {
+        if place.is(flags::VERIFY | flags::DEEPER) {
             // Not what it was taken for.
             self.abandon(wd, work);
             work.begin_sync(tree, Cause::WrongDirectory);

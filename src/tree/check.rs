@@ -29,7 +29,7 @@ impl Forest {
                 let waits = entries.contains_key(&id) || held.contains(&id);
                 assert!(waits || in_scans.contains(&id), "what is queued comes up");
             }
-            assert!(place.is(flags::QUEUED) || !place.is(flags::PENDING));
+            assert!(place.is(flags::QUEUED) || !place.is(flags::OF_SCAN));
             let times = entries.get(&id).copied().unwrap_or(0);
             assert_eq!(times, usize::from(place.is(flags::ENTRY)), "one entry");
             self.check_place(id, watches);

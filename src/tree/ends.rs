@@ -164,12 +164,12 @@ impl Forest {
     }
 
     /// Whether the scan that is queued was wanted because a list of the parent has the name: another directory may have it
-    /// now. A mere look is wanted because of a rename; and what a repair has not found yet it will find.
+    /// now. A mere look, and a scan for what is deeper, are wanted because of a rename; and what a repair has not found yet it will find.
     fn was_found_by_name(&self, id: PlaceId) -> bool {
         let place = self.places.get(id);
         place.is(flags::QUEUED)
             && place.epoch() == self.tree_of(id).epoch()
-            && (!place.is(flags::VERIFY) || place.is(flags::UNLISTED))
+            && (!place.is(flags::VERIFY | flags::DEEPER) || place.is(flags::UNLISTED))
     }
 
     /// Another directory has the name of a place.
@@ -186,8 +186,7 @@ impl Forest {
         if place.is(flags::QUEUED) {
             let index = place.tree();
             let pending = usize::from(place.is(flags::PENDING));
-            self.places
-                .unset(id, flags::QUEUED | flags::VERIFY | flags::PENDING);
+            self.places.unset(id, flags::OF_SCAN);
             self.trees[index].pending -= pending;
         }
     }

@@ -109,8 +109,7 @@ impl Forest {
             }
         }
         self.places.set_telling(to, telling);
-        self.places
-            .unset(from, flags::QUEUED | flags::VERIFY | flags::PENDING);
+        self.places.unset(from, flags::OF_SCAN);
     }
 
     /// A place was found, and its directory listed.
@@ -141,7 +140,8 @@ impl Forest {
     ) {
         self.tell_found(parent, name, kind, telling, fx);
         if kind == Kind::Directory && self.is_deep_enough(parent) {
-            self.found_subdirectory(parent, name, telling, fresh);
+            let below = self.telling_below(parent, telling);
+            self.found_subdirectory(parent, name, below, fresh);
         }
     }
 

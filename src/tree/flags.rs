@@ -30,10 +30,15 @@ pub(crate) const TROUBLED: u16 = 4096;
 pub(crate) const ENTRY: u16 = 8192;
 /// The end of a repair waits for its scan.
 pub(crate) const PENDING: u16 = 16384;
+/// What is in it was told, and what is in its subdirectories was not: they were beyond the limit of the depth.
+pub(crate) const DEEPER: u16 = 32768;
+
+/// What is said of the scan that a place is queued for.
+pub(crate) const OF_SCAN: u16 = QUEUED | VERIFY | PENDING | DEEPER;
 
 /// For people.
 #[cfg(not(simulation))]
-pub(crate) const NAMES: [(u16, &str); 15] = [
+pub(crate) const NAMES: [(u16, &str); 16] = [
     (QUEUED, "QUEUED"),
     (AS_EVENTS, "AS_EVENTS"),
     (ASKED, "ASKED"),
@@ -49,6 +54,7 @@ pub(crate) const NAMES: [(u16, &str); 15] = [
     (TROUBLED, "TROUBLED"),
     (ENTRY, "ENTRY"),
     (PENDING, "PENDING"),
+    (DEEPER, "DEEPER"),
 ];
 
 /// How what a scan finds is told.

@@ -225,10 +225,8 @@ impl Forest {
         };
         self.places.set(place, flags::RECENT);
         self.recent.push(self.places.reference(place));
-        if self.trees[index].max_depth() != 0 && !self.fits(place, parent) {
-            // Deeper or higher than before: what is within the limit is another part of it.
-            self.doom(place, fx);
-            return self.new_directory(parent, name, fx);
+        if self.trees[index].max_depth() != 0 && !self.fit(place, parent, fx) {
+            return;
         }
         self.leave_limbo(place, parent, name, fx);
         if self.is_stale(place) {
@@ -260,11 +258,5 @@ impl Forest {
             self.arrivals.came_over_unwatched(self.trouble_of(child));
             self.doom(child, fx);
         }
-    }
-
-    /// Whether a subtree can hang below `parent` as it is: at the same depth as before.
-    fn fits(&self, top: PlaceId, parent: PlaceId) -> bool {
-        let before = self.depth_before(top);
-        before.is_some_and(|depth| depth == self.places.depth(parent))
     }
 }

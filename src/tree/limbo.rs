@@ -27,6 +27,8 @@ struct Entry {
     why: Why,
     /// The directory it was in.
     parent: PlaceRef,
+    /// How deep that directory was, in a tree with a limit.
+    depth: u32,
     /// Events from inside, for when it is known where that is.
     held: Vec<u8>,
     /// The place of each held event.
@@ -66,6 +68,10 @@ impl Forest {
             "{} has left its name",
             Quoted(self.path_of(place))
         );
+        let depth = match self.tree_of(parent).max_depth() {
+            0 => 0,
+            _ => self.places.depth(parent),
+        };
         let parent = self.places.reference(parent);
         self.places.unlink(place);
         self.limbo.visits += 1;
@@ -75,6 +81,7 @@ impl Forest {
             visit,
             why: why.clone(),
             parent,
+            depth,
             held: Vec::new(),
             held_by: Vec::new(),
             scans: Vec::new(),
@@ -136,10 +143,9 @@ impl Forest {
         }
     }
 
-    /// How deep in the tree the directory is from which a subtree came.
-    pub(super) fn depth_before(&self, top: PlaceId) -> Option<u32> {
-        let entry = &self.limbo.entries[self.places.limbo_slot(top)];
-        Some(self.places.depth(self.places.resolve(entry.parent)?))
+    /// How deep in the tree the directory was from which a subtree came.
+    pub(super) fn depth_before(&self, top: PlaceId) -> u32 {
+        self.limbo.entries[self.places.limbo_slot(top)].depth
     }
 
     pub(super) fn hold_event(&mut self, top: PlaceId, place: PlaceId, event: &RawEvent<'_>) {

@@ -6,6 +6,7 @@
 
 #[cfg(any(debug_assertions, simulation))]
 mod check;
+mod depth;
 mod doubts;
 #[cfg(not(simulation))]
 mod dump;

@@ -29,6 +29,8 @@ pub(crate) enum Cause {
     DoubtCovered,
     /// A directory left the tree before it is known what left it.
     DoubtLeft,
+    /// In a tree with a limit, a directory with much below was renamed to another depth.
+    OtherDepth,
 }
 
 impl fmt::Display for Cause {
@@ -49,6 +51,7 @@ impl fmt::Display for Cause {
             Cause::DoubtLeft => {
                 "renames that can't be told apart: the name in doubt has left the tree"
             }
+            Cause::OtherDepth => "a directory with much below was renamed to another depth",
         })
     }
 }

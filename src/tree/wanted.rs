@@ -202,8 +202,7 @@ impl Forest {
         }
         let index = place.tree();
         let pending = usize::from(place.is(flags::PENDING));
-        self.places
-            .unset(id, flags::QUEUED | flags::VERIFY | flags::PENDING);
+        self.places.unset(id, flags::OF_SCAN);
         let tree = &mut self.trees[index];
         tree.pending -= pending;
         if tree.pending == 0 && pending > 0 && tree.syncing {
@@ -215,10 +214,14 @@ impl Forest {
     pub(crate) fn was_overtaken(&mut self, id: PlaceId) {
         let place = self.places.get(id);
         let (found, telling) = (place.epoch() == self.tree_of(id).epoch(), place.telling());
+        let deeper = place.is(flags::DEEPER);
         if place.is(flags::QUEUED) {
             self.unqueue(id);
             if found {
                 self.want_scan(id, telling);
+            }
+            if found && deeper {
+                self.places.set(id, flags::DEEPER);
             }
         }
     }
