@@ -51,7 +51,7 @@ impl Forest {
             if !self.is_stale(id) || self.trees[index].root == id {
                 self.on_directory_itself(id, event, asked, fx);
             }
-        } else if !self.is_stale(id) {
+        } else if !self.is_stale(id) && !self.is_to_be_told(id) {
             self.on_entry(id, event, asked, fx);
         }
     }

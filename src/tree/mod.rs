@@ -156,6 +156,19 @@ impl Forest {
         place.epoch() != self.trees[place.tree()].epoch() || place.is(flags::UNLISTED)
     }
 
+    /// Whether a place is watched and nothing in it was told yet: it was renamed before that, and the scan to come tells
+    /// what there is.
+    fn is_to_be_told(&self, id: PlaceId) -> bool {
+        let place = self.places.get(id);
+        let is_told = match place.telling() {
+            Telling::Nothing => false,
+            Telling::AsEvents => true,
+            // The root may be wanted without a list, as it was lost.
+            Telling::AsList => self.trees[place.tree()].syncing && place.parent() != NO_PLACE,
+        };
+        is_told && place.is(flags::QUEUED) && place.wd() != 0
+    }
+
     /// Whether subdirectories of `parent` are within the tree's depth.
     pub(crate) fn is_deep_enough(&self, parent: PlaceId) -> bool {
         let limit = self.tree_of(parent).max_depth();
