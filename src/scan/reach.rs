@@ -141,6 +141,8 @@ impl Scans {
             scans.open_parent(id, work)?;
             let (parent, name) = work.entry_of(id);
             scans.begin_reading((parent, &name), work)?;
+            // It is read even if it can't be watched again.
+            scans.is_reading(work.forest.place(id).wd());
             let anchor = scans.reach.anchor.as_ref().ok_or(libc::ENOENT)?;
             let tree = work.forest.tree_of(id);
             let is_root = tree.root() == id;
