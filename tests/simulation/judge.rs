@@ -62,6 +62,8 @@ pub struct Judge {
     pub set_up: bool,
     /// The operation under way has begun since.
     heard_whole: bool,
+    /// What each operation under way is about: the entry that was at its path when it began, if there was one.
+    subjects: Vec<Option<u32>>,
     /// The tree of the root, not one beside it.
     pub main: bool,
     /// How many ERRORs were told.
@@ -109,6 +111,7 @@ impl Judge {
             excused: false,
             set_up: false,
             heard_whole: false,
+            subjects: Vec::new(),
             main: true,
             errors: 0,
             removed: false,
@@ -192,6 +195,11 @@ impl Judge {
     /// An operation has begun, and its change is visible.
     pub fn begun(&mut self, operation: &Operation) {
         self.heard_whole = self.set_up;
+        let subject = happenings(operation)
+            .first()
+            .and_then(|(_, path)| self.within(path))
+            .and_then(|within| self.now().entries.get(&within));
+        self.subjects.push(subject.map(|node| node.id));
         for (bit, path) in happenings(operation) {
             let of_root = bit & (IN_MOVE_SELF | IN_DELETE_SELF) != 0;
             let within = if bit == IN_DELETE_SELF && self.now().path.is_none() {
@@ -209,8 +217,15 @@ impl Judge {
         }
     }
 
+    /// An operation is done, or has failed half way.
+    pub fn over(&mut self) -> Option<u32> {
+        // A tree may have been added since it began.
+        self.subjects.pop().flatten()
+    }
+
     /// An operation is done: all of it is queued.
     pub fn done(&mut self, operation: &Operation) {
+        let subject = self.over();
         if !self.set_up && !self.expect.lists {
             return;
         }
@@ -221,12 +236,22 @@ impl Judge {
             let Some(within) = self.within(path) else {
                 continue;
             };
-            let id = match self.now().entries.get(&within) {
-                Some(node) if self.is_told_of(&within) => node.id,
-                None if within.is_empty() && self.heard_whole => self.root,
-                _ => continue,
-            };
-            self.owe(id, bit, within);
+            // Something else may have its name by now.
+            let is_subject = |node: &&Node| subject.is_none_or(|id| node.id == id);
+            match self.now().entries.get(&within).filter(is_subject) {
+                Some(node) if self.is_told_of(&within) => self.owe(node.id, bit, within),
+                None if within.is_empty() && self.heard_whole => self.owe(self.root, bit, within),
+                Some(_) => {}
+                None => self.owe_elsewhere(subject, bit),
+            }
+        }
+    }
+
+    /// Something happened to an entry that has another path by now.
+    fn owe_elsewhere(&mut self, subject: Option<u32>, bit: u32) {
+        let path = subject.and_then(|id| self.now().paths_of(id).next().cloned());
+        if let (Some(id), Some(path)) = (subject, path.filter(|path| self.is_told_of(path))) {
+            self.owe(id, bit, path);
         }
     }
 

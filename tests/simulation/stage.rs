@@ -133,6 +133,11 @@ impl Stage {
     fn give_up(&mut self, errno: i32) {
         let operation = text::operation(&self.operations[self.next]);
         self.note(|| format!("world: {operation} fails with {errno}"));
+        if self.begun {
+            for judge in &mut self.judges {
+                judge.over();
+            }
+        }
         self.pending = None;
         self.begun = false;
         self.next += 1;
