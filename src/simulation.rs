@@ -11,6 +11,7 @@ use crate::watch_id::WatchId;
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
+pub use crate::debug::{Sink, set_log};
 pub use crate::sys::sim::*;
 
 /// Full-size events in one read, as in a new instance.
@@ -82,9 +83,11 @@ impl Instance {
 
     /// As asyncinotify_get_events: at most `max` events that are there now; how many.
     pub fn get_events(&mut self, max: usize, f: &mut dyn FnMut(&Event<'_>)) -> Result<usize> {
-        let mut taken = 0;
+        let (mut taken, mut took_its_time) = (0, false);
         while taken < max {
-            if self.next == self.batch.len() && !self.refill()? {
+            if self.next == self.batch.len()
+                && (took_its_time || !self.refill(&mut took_its_time)?)
+            {
                 break;
             }
             let event = self.batch.event(self.next);
@@ -99,7 +102,8 @@ impl Instance {
         Ok(taken)
     }
 
-    fn refill(&mut self) -> Result<bool> {
+    /// As a turn of a real instance: after a slice of work no more is fetched.
+    fn refill(&mut self, took_its_time: &mut bool) -> Result<bool> {
         let pace = Pace::one_slice();
         self.batch.clear();
         self.next = 0;
@@ -113,6 +117,7 @@ impl Instance {
             self.engine.answer(question.ask());
         }
         self.engine.swap_out(&mut self.batch);
+        *took_its_time |= pace.was_over();
         Ok(!self.batch.is_empty())
     }
 

@@ -44,6 +44,8 @@ struct Lottery {
     /// Seeds of which it is known that they fail: faults that are open.
     open: BTreeSet<u64>,
     findings: Findings,
+    /// What failed, as a line of open-seeds.txt has it.
+    failing: Mutex<BTreeSet<(u64, &'static str)>>,
     sums: Mutex<(Tally, Counts)>,
 }
 
@@ -68,6 +70,7 @@ fn play_but(open: BTreeSet<u64>, first: u64, length: Length, lines: usize) -> Ta
         next: AtomicU64::new(first),
         open,
         findings: Findings::new(),
+        failing: Mutex::default(),
         sums: Mutex::default(),
     };
     std::thread::scope(|scope| {
@@ -75,6 +78,9 @@ fn play_but(open: BTreeSet<u64>, first: u64, length: Length, lines: usize) -> Ta
         scope.spawn(|| lottery.run());
     });
     lottery.findings.print(lines);
+    for (seed, kind) in lottery.failing.into_inner().expect("no panic") {
+        println!("{seed} {kind}");
+    }
     let (tally, counts) = lottery.sums.into_inner().expect("no panic");
     if !lottery.open.is_empty() {
         println!("open faults, known to fail: {} seeds", lottery.open.len());
@@ -113,6 +119,10 @@ impl Lottery {
             let mut failed = false;
             for fault in faults {
                 failed = true;
+                self.failing
+                    .lock()
+                    .expect("no panic")
+                    .insert((seed, fault.kind));
                 let tags = settings.tags(counts.failed);
                 self.findings
                     .add_seed(seed, &tags, counts.operations, fault);

@@ -4,6 +4,7 @@
 //!     stories                faults that there were, as fixed cases
 //!     exhaustive [SECONDS]   the small scope; what does not fit into the time is left out evenly
 //!     random SECONDS [SEED]  random runs
+//!     sample                 the random runs of `make check`
 //!     replay SEED            one random run with its trace
 //!     kernel SEED COUNT      the simulated kernel against the real one
 //!     case 'TEXT'            one run of the small scope with its trace, as a failure printed it

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use asyncinotify::simulation::{
-    Effect, Instance, Limits, Operation, reset, set_schedule, with_kernel,
+    Effect, Instance, Limits, Operation, reset, set_log, set_schedule, with_kernel,
 };
 use asyncinotify::{Event, Mask, RecursiveFlags, RecursiveOptions, WatchId};
 use libc::{IN_EXCL_UNLINK, IN_Q_OVERFLOW};
@@ -68,6 +68,14 @@ pub struct Played {
     pub most: u64,
     pub trace: Vec<String>,
     pub digest: u64,
+}
+
+impl Played {
+    /// The trace without what the library says: there are IDs in it, which are never used twice.
+    pub fn happened(&self) -> Vec<&String> {
+        let lines = self.trace.iter();
+        lines.filter(|line| !line.starts_with(SAYS)).collect()
+    }
 }
 
 impl Script {
@@ -186,14 +194,27 @@ pub fn guarded(play: impl FnOnce() -> Verdict) -> Option<Fault> {
     let result = catch_unwind(AssertUnwindSafe(play));
     PLAYING.set(false);
     set_schedule(None);
+    set_log(None);
     match result {
         Ok(verdict) => verdict.err(),
         Err(panic) => Some(panicked(&panic)),
     }
 }
 
-/// The stage hears of each call from now on.
+/// Before a line of the library in a trace.
+const SAYS: &str = "      | ";
+
+/// The stage hears of each call from now on, and of what the library says of its work if there is a trace.
 pub fn listen(stage: &Shared) {
+    if stage.borrow().trace.is_some() {
+        let heard = stage.clone();
+        set_log(Some(Box::new(move |line| {
+            // What was read is in the trace already.
+            if !line.starts_with("read ") && !line.starts_with("event ") {
+                heard.borrow_mut().note(|| format!("{SAYS}{line}"));
+            }
+        })));
+    }
     let heard = stage.clone();
     set_schedule(Some(Box::new(move |call| {
         heard.borrow_mut().before_call(call)
