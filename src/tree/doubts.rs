@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum What {
-    /// A file was renamed away.
-    File,
+    /// A file was renamed away, or a directory without a place.
+    Unknown,
     /// A directory was renamed away, which had come over one that was not watched yet.
     Directory { over_unwatched: bool },
     /// Something was renamed away from a name that was there later: perhaps only the second half of an exchange was heard.
@@ -206,13 +206,13 @@ impl Forest {
         fx: &mut Effects,
     ) {
         match what {
-            What::File => {
+            What::Unknown if kind != Kind::Directory => {
                 return self.tell_found(parent, name, Kind::Other, Telling::AsEvents, fx);
             }
             What::Unheard => {
                 return self.tell_found(parent, name, kind, Telling::AsEvents, fx);
             }
-            What::HalfHeard => {
+            What::Unknown | What::HalfHeard => {
                 self.tell_found(parent, name, kind, Telling::AsEvents, fx);
                 if kind == Kind::Directory {
                     self.new_directory(parent, name, fx);

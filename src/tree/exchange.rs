@@ -7,7 +7,8 @@
 //!
 //! Of directories it is known whether the one that was at `b` still is watched, and of a directory and a file the kinds
 //! tell. Of two files nothing does: there the disk is asked later, and a name that is still there is told of once more. The
-//! same with a directory that was not watched yet; an exchange then takes a repair of the tree.
+//! same with directories that are not to be watched, or can't be; and with a directory that was not watched yet, where an
+//! exchange takes a repair of the tree.
 
 use super::doubts::What;
 use super::{Effects, Forest, Trouble};
@@ -146,9 +147,9 @@ impl Forest {
             return true;
         }
         let (over_unwatched, just_now) = (arrival.over_unwatched.is_some(), arrival.just_now);
-        if !is_dir(event) {
-            self.doubt(parent, event.name, What::File);
-        } else if over_unwatched || just_now {
+        if !is_dir(event) || self.places.child(parent, event.name).is_none() {
+            self.doubt(parent, event.name, What::Unknown);
+        } else if over_unwatched || just_now || self.tree_of(parent).hides {
             self.doubt(parent, event.name, What::Directory { over_unwatched });
         }
         false

@@ -240,6 +240,7 @@ impl Forest {
         let index = self.places.get(id).tree();
         self.unqueue(id);
         let tree = &mut self.trees[index];
+        tree.hides = true;
         let limit = matches!(
             errno,
             libc::ENOSPC | libc::EMFILE | libc::ENFILE | libc::ENOMEM

@@ -84,6 +84,8 @@ pub(crate) struct Tree {
     pub(super) troubled: bool,
     /// The root can't be reached.
     pub(super) lost: bool,
+    /// A directory was refused by the filter, or could not be watched: it has no place.
+    pub(super) hides: bool,
     /// The tree was removed. Events that were queued before are still told.
     pub(super) ending: bool,
     /// The tree's last event is in the outbox.
@@ -119,6 +121,7 @@ impl Tree {
             scanning: false,
             troubled: false,
             lost: false,
+            hides: false,
             ending: false,
             ended: false,
         }

@@ -341,6 +341,7 @@ impl Forest {
             return;
         };
         tree.give_back_filter(question.filter);
+        tree.hides |= !yes;
         let Some(id) = self.places.resolve(question.place) else {
             return;
         };
