@@ -162,7 +162,8 @@ impl Scans {
             } else if work.forest.tree_of(id).is_ending() {
                 work.forest.unqueue(id);
             } else if work.forest.standing(id) != Standing::InTree {
-                // The subtree waits until it is known where it is.
+                // The subtree waits until it is known where it is. The next scan tells what is there then.
+                work.forest.void_listing(id);
                 work.forest.was_overtaken(id);
             } else if self.tell_some(id, &mut backfill, enough, work) {
                 return self.backfills.push_front(backfill);

@@ -120,6 +120,14 @@ impl Forest {
         self.places.set_tries(id, 0);
     }
 
+    /// What was found in a directory can't be told now: its events are not told either, up to its next scan.
+    pub(crate) fn void_listing(&mut self, id: PlaceId) {
+        if self.places.get(id).telling() != Telling::Nothing {
+            self.places.set(id, flags::UNLISTED);
+            self.places.changed();
+        }
+    }
+
     /// A scan begins to list a directory, or gives it up.
     pub(crate) fn set_listing(&mut self, id: PlaceId, listing: bool) {
         match listing {

@@ -231,7 +231,11 @@ impl Forest {
         self.leave_limbo(place, parent, name, fx);
         if self.is_stale(place) {
             // The directory moved before the repair found it again. The event says where it is.
-            let (epoch, telling) = (self.trees[index].epoch, self.trees[index].telling());
+            let epoch = self.trees[index].epoch;
+            let telling = match self.places.get(place).telling() {
+                Telling::AsEvents => Telling::AsEvents,
+                _ => self.trees[index].telling(),
+            };
             self.places.set_epoch(place, epoch);
             self.places.set(place, flags::UNLISTED);
             self.want_scan(place, telling);
