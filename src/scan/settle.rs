@@ -64,7 +64,7 @@ impl Scans {
     }
 
     /// Looks for a name in the directory of a place.
-    fn look_for(&mut self, id: PlaceId, name: &[u8], work: &mut Work<'_>) -> Look {
+    pub(super) fn look_for(&mut self, id: PlaceId, name: &[u8], work: &mut Work<'_>) -> Look {
         let directory = match self.open_if_still_at(id, work) {
             Ok(Some(directory)) => directory,
             Ok(None) => return Look::Elsewhere,

@@ -6,8 +6,9 @@ use crate::debug::{Quoted, debug};
 use crate::mask::Mask;
 use crate::stream::RawEvent;
 use crate::sys::Sys;
-use crate::tree::{Cause, Question, Wanted};
-use crate::watches::PlaceId;
+use crate::sys::dirent::Kind;
+use crate::tree::{Cause, Look, Question, Wanted};
+use crate::watches::{NO_PLACE, PlaceId};
 
 impl Scans {
     /// Starts on the next directory, or has its filter asked first.
@@ -59,6 +60,17 @@ impl Scans {
     /// A directory could not be reached. Either it is gone, or it, or one above it, is being renamed and the event is not
     /// queued yet.
     fn confirm_gone(&mut self, id: PlaceId, wanted: Wanted, work: &mut Work<'_>) -> Sys<()> {
+        let place = work.forest.place(id);
+        let (parent, name) = (place.parent(), place.name().to_vec());
+        let look = match parent {
+            NO_PLACE => Look::NotThere,
+            _ => self.look_for(parent, &name, work),
+        };
+        let is_perhaps_there = match look {
+            Look::There(kind) => kind == Kind::Directory,
+            Look::NotThere => false,
+            Look::Elsewhere | Look::CantTell(_) => true,
+        };
         self.wait_for_renames_above(id, work);
         work.stream.drain()?;
         let clean = is_clean(id, work.stream, work.forest);
@@ -69,6 +81,10 @@ impl Scans {
             forest.want_later(wanted, &mut fx);
         } else if is_root {
             work.lose_tree(index, libc::ENOENT);
+        } else if is_perhaps_there {
+            // Without /proc a directory is watched by the path of the root, which may have moved.
+            forest.want_later(wanted, &mut fx);
+            self.leave();
         } else {
             forest.unqueue(id);
             forest.doom(id, &mut fx);
