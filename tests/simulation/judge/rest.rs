@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use libc::{IN_ATTRIB, IN_CLOSE_WRITE};
 
 use super::Judge;
-use crate::disk::{Kind, Path, View};
+use crate::disk::{Kind, Path, View, parent};
 use crate::support::replica::{Verdict, fault};
 
 impl Judge {
@@ -63,12 +63,16 @@ impl Judge {
                 format!("{} of {}", listed.len(), directories.len()),
             ));
         }
+        // An ERROR of a directory that is watched: an entry in it could not be looked for.
+        let mut half_blind: BTreeSet<Path> = BTreeSet::new();
         for path in &listed {
             if !view.is_dir(path) || !(path.is_empty() || self.is_to_be_watched(path)) {
                 return Err(fault("watched-but-not-there", path.escape_ascii()));
             }
             let id = view.entries.get(path).map_or(self.root, |node| node.id);
-            self.blind.remove(&id);
+            if self.blind.remove(&id) {
+                half_blind.insert(path.clone());
+            }
         }
         let root = (Path::new(), self.root);
         let all = view
@@ -79,7 +83,8 @@ impl Judge {
         for (path, id) in
             std::iter::once(root).chain(all.map(|(path, node)| (path.clone(), node.id)))
         {
-            if !listed.contains(&path) && self.lost {
+            let unlooked = !path.is_empty() && half_blind.contains(parent(&path));
+            if !listed.contains(&path) && (self.lost || unlooked) {
                 unreached.push(id);
             } else if !listed.contains(&path) && !self.is_in(&path, &self.blind) {
                 return Err(fault("not-watched-and-no-error", path.escape_ascii()));
