@@ -35,13 +35,14 @@ impl Scans {
                 rearranged: false,
             }));
         }
-        if place.is(flags::VERIFY | flags::DEEPER) {
+        let split = place.wd() != 0;
+        let is_looked_at = place.is(flags::VERIFY | flags::DEEPER);
+        if is_looked_at || (split && !work.forest.tree(tree).is_being_repaired()) {
             // Not what it was taken for.
             self.abandon(wd, work);
             work.begin_sync(tree, Cause::WrongDirectory);
             return Ok(None);
         }
-        let split = place.wd() != 0;
         let (forest, mut fx) = work.trees();
         let mut identified = Identified {
             place: match split {

@@ -185,6 +185,11 @@ impl Tree {
         self.syncing && self.failure.is_none() && !self.ending
     }
 
+    /// A scan of all of it is under way that is not the first one.
+    pub(crate) fn is_being_repaired(&self) -> bool {
+        self.syncing && self.epoch > 1
+    }
+
     pub(crate) fn is_waited_for(&self) -> bool {
         self.setting_up
     }
