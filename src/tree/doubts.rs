@@ -146,7 +146,14 @@ impl Forest {
             return;
         };
         match look {
-            Look::There(kind) => self.was_there(parent, (&doubt.name, kind), what, fx),
+            Look::There(kind) => {
+                self.was_there(parent, (&doubt.name, kind), what, fx);
+                if matches!(what, What::Directory { .. }) && !self.tree_of(parent).lists() {
+                    // The repair has no list that would name it.
+                    self.tell_found(parent, &doubt.name, kind, Telling::AsEvents, fx);
+                    self.new_directory(parent, &doubt.name, fx);
+                }
+            }
             Look::NotThere => self.was_not_there(parent, &doubt.name, what, fx),
             // No event takes the directory away, so something has happened that was not told.
             Look::Elsewhere => {
@@ -226,11 +233,7 @@ impl Forest {
         }
         // The directory that stayed was taken for the one that moved on.
         let tree = self.places.get(parent).tree();
-        if self.trees[tree].lists() {
-            return self.begin_sync(tree, Cause::WrongOneLeft, fx);
-        }
-        self.tell_found(parent, name, Kind::Directory, Telling::AsEvents, fx);
-        self.new_directory(parent, name, fx);
+        self.begin_sync(tree, Cause::WrongOneLeft, fx);
     }
 
     /// A directory that was taken to have stayed has not.
@@ -266,6 +269,6 @@ impl Forest {
             matches!(what, What::Directory { .. })
                 && parent.is_some_and(|at| self.places.top(at) == top)
         };
-        self.tree_of(top).lists() && self.doubts.by_name.iter().any(left)
+        self.doubts.by_name.iter().any(left)
     }
 }
