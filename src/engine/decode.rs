@@ -52,6 +52,10 @@ impl Engine {
     /// The long way of the next event.
     #[inline(never)]
     fn decode_at_length(&mut self) {
+        let next = self.stream.peek();
+        if next.is_some_and(|(event, _)| self.forest.may_end_exchange(&event)) {
+            self.look_ahead();
+        }
         let Some((event, size)) = self.stream.peek() else {
             return;
         };
@@ -65,6 +69,15 @@ impl Engine {
             decoder.on_event(&event, position);
         }
         self.stream.advance(size);
+    }
+
+    /// Lets the trees know what comes after the next event, a MOVED_FROM.
+    #[cold]
+    fn look_ahead(&mut self) {
+        // What can't be read now is read later, and is then as good as not yet told.
+        let _ = self.stream.drain();
+        let pending = self.stream.pending().map(|(_, event)| event);
+        self.forest.look_ahead(pending);
     }
 
     /// The position before which nothing but decoding is due.

@@ -31,6 +31,17 @@ pub(super) struct Arrivals {
     /// Names that were there when their directory was listed, and of which the first event says that they are renamed away:
     /// the event may be the second half of an exchange whose first half was not heard.
     half_heard: BTreeSet<(i32, Vec<u8>)>,
+    /// What is pending after an event that may be the second half of an exchange.
+    ahead: Ahead,
+}
+
+/// What is known to come.
+#[derive(Default)]
+struct Ahead {
+    /// Descriptors that end.
+    ends: Vec<i32>,
+    /// Where the directory arrives that has just left its name.
+    arrives: Option<(i32, Vec<u8>)>,
 }
 
 #[derive(Default)]
@@ -131,9 +142,41 @@ impl Forest {
         }
     }
 
+    /// Whether an event may say that a directory leaves a name that it was just renamed to, over another one.
+    pub(crate) fn may_end_exchange(&self, event: &RawEvent<'_>) -> bool {
+        event.mask & Mask::MOVED_FROM.bits() != 0 && is_dir(event) && self.has_displaced()
+    }
+
+    /// `pending` begins with such an event.
+    pub(crate) fn look_ahead<'a>(&mut self, mut pending: impl Iterator<Item = RawEvent<'a>>) {
+        let mut ahead = Ahead::default();
+        let cookie = pending.next().map(|event| event.cookie);
+        for event in pending {
+            if event.mask & Mask::IGNORED.bits() != 0 {
+                ahead.ends.push(event.wd);
+            } else if event.mask & Mask::MOVED_TO.bits() != 0 && Some(event.cookie) == cookie {
+                ahead.arrives = Some((event.wd, event.name.to_vec()));
+            }
+        }
+        self.arrivals.ahead = ahead;
+    }
+
+    /// Whether the directory that now leaves a name has changed places with the one that came there. Since Linux 6.19 the
+    /// end of a directory that was replaced is told only after the rename is done.
+    fn has_changed_places(&self, displaced: PlaceId) -> bool {
+        let Ahead { ends, arrives } = &self.arrivals.ahead;
+        match (self.came_from(displaced), arrives) {
+            (Some(from), Some(to)) => from == to,
+            _ => !ends.contains(&self.places.get(displaced).wd()),
+        }
+    }
+
     /// Whether a MOVED_FROM is the second half of an exchange, after which the name is still there.
     pub(super) fn is_exchange(&mut self, parent: PlaceId, event: &RawEvent<'_>) -> bool {
-        if is_dir(event) && self.displaced_from(parent, event.name).is_some() {
+        if is_dir(event)
+            && let Some(displaced) = self.displaced_from(parent, event.name)
+            && self.has_changed_places(displaced)
+        {
             return true;
         }
         let half_heard = self.arrivals.was_half_heard(event);

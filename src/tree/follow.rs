@@ -88,7 +88,7 @@ impl Forest {
         if is_dir(event) {
             self.on_subdirectory(id, event, fx);
         } else if event.mask & Mask::MOVED_TO.bits() != 0 {
-            self.displace(id, event.name, fx);
+            self.displace(id, event.name, None, fx);
         }
     }
 
@@ -218,7 +218,9 @@ impl Forest {
         let index = self.places.get(parent).tree();
         let before = self.places.child(parent, name);
         let trouble = before.map(|child| self.trouble_of(child));
-        self.displace(parent, name, fx);
+        let moved = self.moved_with(index, cookie).filter(|_| before.is_some());
+        let from = moved.and_then(|top| self.was_at(top));
+        self.displace(parent, name, from, fx);
         let Some(place) = self.moved_with(index, cookie) else {
             let along = self.arrivals.trouble_with(cookie);
             return self.new_directory_with(trouble.into_iter().chain(along), parent, name);
@@ -247,7 +249,13 @@ impl Forest {
 
     /// Something was renamed to a name: what had it before is replaced, and the kernel's IGNORED follows at once, or the two
     /// have changed places.
-    fn displace(&mut self, parent: PlaceId, name: &[u8], fx: &mut Effects) {
+    fn displace(
+        &mut self,
+        parent: PlaceId,
+        name: &[u8],
+        from: Option<(i32, Vec<u8>)>,
+        fx: &mut Effects,
+    ) {
         let Some(child) = self.places.child(parent, name) else {
             return;
         };
@@ -257,6 +265,7 @@ impl Forest {
                 name: name.to_vec(),
             };
             self.put_in_limbo(child, parent, why);
+            self.set_came_from(child, from);
         } else {
             // Nothing is known of that directory that could be lost.
             self.arrivals.came_over_unwatched(self.trouble_of(child));

@@ -25,6 +25,8 @@ struct Entry {
     /// Tells this stay from an earlier one of the same place.
     visit: Visit,
     why: Why,
+    /// Where the directory was that came to its name: the descriptor and the name.
+    came_from: Option<(i32, Vec<u8>)>,
     /// The directory it was in.
     parent: PlaceRef,
     /// How deep that directory was, in a tree with a limit.
@@ -80,6 +82,7 @@ impl Forest {
             place,
             visit,
             why: why.clone(),
+            came_from: None,
             parent,
             depth,
             held: Vec::new(),
@@ -99,6 +102,31 @@ impl Forest {
     pub(super) fn moved_with(&self, tree: u32, cookie: u32) -> Option<PlaceId> {
         let slot = self.limbo.by_reason.get(&Why::Moved { tree, cookie })?;
         Some(self.limbo.entries[*slot].place)
+    }
+
+    /// Where a subtree was whose first half of a rename was seen: the descriptor of its old directory, and the name.
+    pub(super) fn was_at(&self, top: PlaceId) -> Option<(i32, Vec<u8>)> {
+        let entry = &self.limbo.entries[self.places.limbo_slot(top)];
+        let parent = self.places.resolve(entry.parent)?;
+        let name = self.places.get(top).name().to_vec();
+        Some((self.places.get(parent).wd(), name))
+    }
+
+    /// The directory that came to the name of a displaced one was there before.
+    pub(super) fn set_came_from(&mut self, displaced: PlaceId, from: Option<(i32, Vec<u8>)>) {
+        let slot = self.places.limbo_slot(displaced);
+        self.limbo.entries[slot].came_from = from;
+    }
+
+    pub(super) fn came_from(&self, displaced: PlaceId) -> Option<&(i32, Vec<u8>)> {
+        let entry = &self.limbo.entries[self.places.limbo_slot(displaced)];
+        entry.came_from.as_ref()
+    }
+
+    /// Whether another directory has come to the name of one in limbo.
+    pub(super) fn has_displaced(&self) -> bool {
+        let last = self.limbo.by_reason.last_key_value();
+        last.is_some_and(|(why, _)| matches!(why, Why::Displaced { .. }))
     }
 
     /// The subtree that had this name before another came to it.
