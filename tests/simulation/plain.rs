@@ -14,6 +14,8 @@ pub struct Plain {
     mask: u32,
     names: BTreeSet<Vec<u8>>,
     lost: bool,
+    /// Entries may change places (RENAME_EXCHANGE).
+    pub swaps: bool,
     pub removed: bool,
     pub ended: bool,
 }
@@ -27,6 +29,7 @@ impl Plain {
             mask,
             names,
             lost: false,
+            swaps: false,
             removed: false,
             ended: false,
         }
@@ -72,7 +75,7 @@ impl Plain {
     }
 
     /// The names at rest; where the directory is gone the watch is, too.
-    pub fn at_rest(&mut self, disk: &Disk, swaps: bool) -> Verdict<Option<Vec<u8>>> {
+    pub fn at_rest(&mut self, disk: &Disk) -> Verdict<Option<Vec<u8>>> {
         let there = disk
             .nodes
             .iter()
@@ -87,7 +90,7 @@ impl Plain {
             return Ok(None);
         }
         let now = disk.names_in(self.id);
-        if !self.lost && !swaps && now != self.names {
+        if !self.lost && !self.swaps && now != self.names {
             return Err(fault(
                 "plain-watch-names",
                 format!(

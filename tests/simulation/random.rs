@@ -353,9 +353,9 @@ impl Run {
             let names: BTreeSet<Vec<u8>> = now.names_in(id);
             let mut stage = self.stage.borrow_mut();
             stage.note(|| format!("add_watch {}", path.escape_ascii()));
-            stage
-                .plains
-                .push(Plain::new(watch.as_raw(), path, id, mask, names));
+            let mut plain = Plain::new(watch.as_raw(), path, id, mask, names);
+            plain.swaps = self.settings.swaps;
+            stage.plains.push(plain);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What must be so when the library is at rest, and when all watches are gone.
 
+use std::collections::BTreeSet;
+
 use asyncinotify::WatchId;
 use asyncinotify::simulation::{Instance, with_kernel};
 
@@ -14,7 +16,7 @@ const OPEN: usize = 1;
 pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
     let mut stage = stage.borrow_mut();
     stage.catch_up();
-    let mut real = Vec::new();
+    let (mut real, mut believed) = (Vec::new(), BTreeSet::new());
     for judge in stage
         .judges
         .iter_mut()
@@ -31,21 +33,28 @@ pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
             .map(|path| path.into_bytes())
             .collect();
         judge.at_rest(&directories)?;
-        if judge.is_there() {
-            real.extend(judge.real(&directories));
+        let known = match judge.is_there() {
+            true => judge.real(&directories),
+            false => Vec::new(),
+        };
+        if judge.lost && judge.expect.swaps {
+            // Where entries have changed places, only a look can tell which is which.
+            believed.extend(known);
+        } else {
+            real.extend(known);
         }
     }
     let disk = stage.disk.clone();
-    let swaps = stage.judges.iter().any(|judge| judge.expect.swaps);
     for plain in &mut stage.plains {
-        real.extend(plain.at_rest(&disk, swaps)?);
+        real.extend(plain.at_rest(&disk)?);
     }
-    real.sort();
-    real.dedup();
     let mut held: Vec<Vec<u8>> = with_kernel(|kernel| kernel.watches())
         .into_iter()
         .map(|watch| watch.2)
         .collect();
+    real.extend(held.iter().filter(|path| believed.contains(*path)).cloned());
+    real.sort();
+    real.dedup();
     if stage.active().any(|judge| judge.lost) {
         // What a tree whose root can't be reached still watches is listed when it has been repaired.
         held.retain(|path| real.contains(path));

@@ -78,13 +78,15 @@ impl Judge {
         let all = view
             .entries
             .iter()
-            .filter(|(path, node)| node.kind == Kind::Directory && self.is_to_be_watched(path));
+            .filter(|(path, node)| node.kind == Kind::Directory && self.is_to_be_watched(path))
+            .map(|(path, node)| (path.clone(), node.id));
+        let all: Vec<(Path, u32)> = std::iter::once(root).chain(all).collect();
         let mut unreached = Vec::new();
-        for (path, id) in
-            std::iter::once(root).chain(all.map(|(path, node)| (path.clone(), node.id)))
-        {
+        for (path, id) in all {
             let unlooked = !path.is_empty() && half_blind.contains(parent(&path));
-            if !listed.contains(&path) && (self.lost || unlooked) {
+            if !listed.contains(&path) && unlooked {
+                self.blind.insert(id);
+            } else if !listed.contains(&path) && self.lost {
                 unreached.push(id);
             } else if !listed.contains(&path) && !self.is_in(&path, &self.blind) {
                 return Err(fault("not-watched-and-no-error", path.escape_ascii()));
