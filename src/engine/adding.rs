@@ -7,7 +7,7 @@ use crate::mask::Mask;
 use crate::scan::{base_name, watch_open};
 use crate::stream::Position;
 use crate::sys::Sys;
-use crate::sys::directory::{Access, Directory};
+use crate::sys::directory::{Access, DescriptorLinks, Directory};
 use crate::tree::{NewTree, RecursiveOptions};
 use crate::watch_id::WatchId;
 use crate::watches::{Addition, NO_PLACE, Owner, Target, ended_watch};
@@ -279,7 +279,8 @@ impl Engine {
         let tree = self.forest.tree(index);
         let (place, mask) = (tree.root(), tree.kernel_mask(true));
         let (_, mut work) = self.scans();
-        let wd = watch_open(root, place, mask, &mut work)?;
+        let links = DescriptorLinks::of_this_thread();
+        let wd = watch_open(root, &links, place, mask, &mut work)?;
         self.scans.is_reading(wd);
         let (forest, mut fx) = self.trees();
         forest.assign_wd(place, wd, &mut fx);

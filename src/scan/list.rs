@@ -6,7 +6,7 @@ use super::{Pace, Scans, Work};
 use crate::debug::{Quoted, debug};
 use crate::sys::Sys;
 use crate::sys::directory::Directory;
-use crate::sys::dirent::entries;
+use crate::sys::dirent::{Chunk, entries};
 use crate::tree::{Forest, Wanted, flags};
 use crate::watches::{NO_PLACE, PlaceId};
 use std::ops::Range;
@@ -22,6 +22,8 @@ pub(super) struct Listing {
     directory: Option<Directory>,
     entries: Range<usize>,
     has_directories: bool,
+    /// It was not opened, as it has no subdirectories, and nothing else is to be told of.
+    is_leaf: bool,
 }
 
 impl Listing {
@@ -38,7 +40,7 @@ impl Scans {
         &mut self,
         id: PlaceId,
         wanted: Wanted,
-        directory: Directory,
+        directory: Option<Directory>,
         wd: i32,
         work: &mut Work<'_>,
     ) {
@@ -51,7 +53,8 @@ impl Scans {
             wanted,
             epoch: work.forest.tree_of(id).epoch(),
             wd,
-            directory: Some(directory),
+            is_leaf: directory.is_none(),
+            directory,
             entries: at..at,
             has_directories: false,
         });
@@ -60,11 +63,15 @@ impl Scans {
     /// Lists a directory, in slices if it is large. Small siblings are listed with it.
     pub(crate) fn list_on(&mut self, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
         while let Some(listing) = self.listings.back_mut() {
-            let Some(directory) = &listing.directory else {
-                self.give_up_listing(work);
-                return Ok(());
+            let chunk = match &listing.directory {
+                Some(directory) => directory.read(&mut self.listed),
+                None if listing.is_leaf => Ok(Chunk::END),
+                None => {
+                    self.give_up_listing(work);
+                    return Ok(());
+                }
             };
-            match directory.read(&mut self.listed) {
+            match chunk {
                 Ok(chunk) if chunk.len > 0 => {
                     listing.entries.end = self.listed.len();
                     listing.has_directories |= chunk.has_directories;
@@ -121,32 +128,43 @@ impl Scans {
     }
 
     fn list_at_once(&mut self, id: PlaceId, wanted: Wanted, work: &mut Work<'_>) -> bool {
-        let Ok((directory, wd)) = self.open_and_watch(id, work) else {
+        let Ok((directory, wd)) = self.watch_and_open(id, work) else {
             return false;
         };
+        let start = self.listed.len();
+        let Some(has_directories) = directory
+            .as_ref()
+            .map_or(Some(false), |it| self.read_small(it))
+        else {
+            self.listed.truncate(start);
+            self.abandon(wd, work);
+            return false;
+        };
+        work.forest.set_listing(id, true);
+        self.listings.push_back(Listing {
+            wanted,
+            epoch: work.forest.tree_of(id).epoch(),
+            wd,
+            is_leaf: directory.is_none(),
+            directory,
+            entries: start..self.listed.len(),
+            has_directories,
+        });
+        true
+    }
+
+    /// Reads all of a small directory: whether there are subdirectories in it.
+    fn read_small(&mut self, directory: &Directory) -> Option<bool> {
         let start = self.listed.len();
         let mut has_directories = false;
         while self.listed.len() - start <= LARGE {
             match directory.read(&mut self.listed) {
                 Ok(chunk) if chunk.len > 0 => has_directories |= chunk.has_directories,
-                Ok(_) | Err(libc::ENOENT) => {
-                    work.forest.set_listing(id, true);
-                    self.listings.push_back(Listing {
-                        wanted,
-                        epoch: work.forest.tree_of(id).epoch(),
-                        wd,
-                        directory: Some(directory),
-                        entries: start..self.listed.len(),
-                        has_directories,
-                    });
-                    return true;
-                }
+                Ok(_) | Err(libc::ENOENT) => return Some(has_directories),
                 Err(_) => break,
             }
         }
-        self.listed.truncate(start);
-        self.abandon(wd, work);
-        false
+        None
     }
 
     /// Closes directories that are listed.
@@ -183,7 +201,10 @@ impl Scans {
         let pending = pending.as_ref();
         for listing in &self.listings {
             let before = listing.place(work.forest).and_then(|id| {
-                let allows = |it: &Pending<'_>| it.allows_scan(id, listing.wd, work.forest);
+                let allows = |it: &Pending<'_>| {
+                    it.allows_scan(id, listing.wd, work.forest)
+                        && !(listing.is_leaf && it.tells_of_entries(listing.wd))
+                };
                 let entries = &self.listed[listing.entries.clone()];
                 (told && pending.is_none_or(allows))
                     .then(|| Before::of(listing.wd, entries, pending, work))
@@ -213,9 +234,12 @@ impl Scans {
     #[cold]
     fn show_listing(&self, id: PlaceId, listing: &Listing, void: bool, work: &Work<'_>) {
         let (wd, path) = (listing.wd, Quoted(work.forest.path_of(id)));
+        let void = if void { ", changed meanwhile" } else { "" };
+        if listing.is_leaf {
+            return debug!(work.stream.log(), "scan {path} wd {wd}: a leaf{void}");
+        }
         let count = entries(&self.listed[listing.entries.clone()]).count();
         let plural = if count == 1 { "entry" } else { "entries" };
-        let void = if void { ", changed meanwhile" } else { "" };
         debug!(
             work.stream.log(),
             "scan {path} wd {wd}: {count} {plural}{void}"
@@ -264,7 +288,7 @@ impl Scans {
             return Ok(true);
         };
         let id = identified.place;
-        work.forest.was_listed(id);
+        work.forest.was_listed(id, listing.is_leaf);
         if identified.is_news {
             if let Some(directory) = listing.directory.filter(|_| listing.has_directories) {
                 self.keep_open(id, directory, work);

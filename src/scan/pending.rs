@@ -77,6 +77,12 @@ impl<'a> Pending<'a> {
         self.by_wd.get(&wd).into_iter().flatten()
     }
 
+    /// Whether an event tells of any entry's coming or going.
+    pub(super) fn tells_of_entries(&self, wd: i32) -> bool {
+        self.of_wd(wd)
+            .any(|(_, event)| event.mask & Forest::structural().bits() != 0)
+    }
+
     /// Whether an event tells of an entry's coming or going.
     pub(super) fn tells_of(&self, wd: i32, name: &[u8]) -> bool {
         self.of_wd(wd)

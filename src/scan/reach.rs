@@ -7,7 +7,7 @@
 use super::{Scans, Work};
 use crate::mask::Mask;
 use crate::sys::Sys;
-use crate::sys::directory::{Access, Directory};
+use crate::sys::directory::{Access, DescriptorLinks, Directory};
 use crate::tree::{PlaceRef, Standing, Tree};
 use crate::watches::{NO_PLACE, Owner, PlaceId};
 use std::ffi::CString;
@@ -21,8 +21,18 @@ pub(super) struct Reach {
 struct Anchor {
     tree: u32,
     root: Directory,
+    links: DescriptorLinks,
     /// Directories whose subdirectories come next, those of the last first.
     open: Vec<(PlaceRef, Directory)>,
+    /// The device of the directory that was asked last, if links are counted there.
+    counting: Option<(PlaceRef, Option<u64>)>,
+}
+
+impl Anchor {
+    /// The directory that was opened last to open its subdirectories.
+    fn parent(&self) -> &Directory {
+        self.open.last().map_or(&self.root, |(_, parent)| parent)
+    }
 }
 
 fn open_root(tree: &Tree) -> Sys<Directory> {
@@ -45,7 +55,9 @@ impl Scans {
         self.reach.anchor = Some(Anchor {
             tree: index,
             root,
+            links: DescriptorLinks::of_this_thread(),
             open: Vec::new(),
+            counting: None,
         });
         Ok(())
     }
@@ -101,7 +113,8 @@ impl Scans {
         };
         let tree = work.forest.tree_of(id);
         let mask = tree.kernel_mask(tree.root() == id);
-        let found = match watch_open(&directory, id, mask, work) {
+        let anchor = self.reach.anchor.as_ref().ok_or(libc::ENOENT)?;
+        let found = match watch_open(&directory, &anchor.links, id, mask, work) {
             Ok(found) => found,
             Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => return Ok(None),
             Err(errno) => return Err(errno),
@@ -147,28 +160,86 @@ impl Scans {
             let tree = work.forest.tree_of(id);
             let is_root = tree.root() == id;
             let name = CString::new(name).map_err(|_| libc::EINVAL)?;
-            let directory = match anchor.open.last() {
-                _ if is_root => Directory::open(Some(&anchor.root), b"", Access::List, false)?,
-                Some((_, parent)) => parent.open_child(&name)?,
-                None => anchor.root.open_child(&name)?,
+            let directory = match is_root {
+                true => Directory::open(Some(&anchor.root), b"", Access::List, false)?,
+                false => anchor.parent().open_child(&name)?,
             };
             if tree.stays_on_one_filesystem() && directory.identity()?.dev != tree.identity().dev {
                 return Err(libc::EXDEV);
             }
             let mask = tree.kernel_mask(is_root);
-            let wd = watch_open(&directory, id, mask, work)?;
+            let wd = watch_open(&directory, &anchor.links, id, mask, work)?;
             scans.is_reading(wd);
             Ok((directory, wd))
         })
     }
 
+    /// Watches a directory, and opens it to list it; a leaf is not opened.
+    pub(super) fn watch_and_open(
+        &mut self,
+        id: PlaceId,
+        work: &mut Work<'_>,
+    ) -> Sys<(Option<Directory>, i32)> {
+        let may_be_leaf = !work.watches.hears_reading() && work.forest.may_be_leaf(id);
+        if may_be_leaf
+            && let Some(device) = self.device_counting_links(id, work)
+            && let Ok(found) = self.watch_by_name(id, device, work)
+        {
+            return Ok(found);
+        }
+        let (directory, wd) = self.open_and_watch(id, work)?;
+        Ok((Some(directory), wd))
+    }
+
+    /// The device of the parent of a place, if links are counted there.
+    fn device_counting_links(&mut self, id: PlaceId, work: &mut Work<'_>) -> Option<u64> {
+        self.open_parent(id, work).ok()?;
+        let places = work.forest.places();
+        let parent = places.reference(places.get(id).parent());
+        let anchor = self.reach.anchor.as_mut()?;
+        match anchor.counting {
+            Some((of, device)) if of == parent => device,
+            _ => {
+                let device = anchor.parent().device_counting_links();
+                anchor.counting = Some((parent, device));
+                device
+            }
+        }
+    }
+
+    /// Watches a directory by its name in its parent, and opens it only if it may have subdirectories: on `device` their
+    /// links are counted. The name leads to the same directory in all these calls, unless the entry in the parent changes
+    /// meanwhile: then the scan is void.
+    fn watch_by_name(
+        &mut self,
+        id: PlaceId,
+        device: u64,
+        work: &mut Work<'_>,
+    ) -> Sys<(Option<Directory>, i32)> {
+        let anchor = self.reach.anchor.as_ref().ok_or(libc::ENOENT)?;
+        let name = CString::new(work.forest.place(id).name()).map_err(|_| libc::EINVAL)?;
+        let mask = work.forest.tree_of(id).kernel_mask(false);
+        let wd = watch_for_tree(mask, work, |work, mask| {
+            let inotify = work.stream.inotify();
+            let links = &anchor.links;
+            anchor.parent().watch_child(links, inotify, &name, mask)
+        })?;
+        if anchor.parent().is_leaf(&name, device) {
+            return Ok((None, wd));
+        }
+        match anchor.parent().open_child(&name) {
+            Ok(directory) => Ok((Some(directory), wd)),
+            Err(errno) => {
+                self.abandon(wd, work);
+                Err(errno)
+            }
+        }
+    }
+
     /// Waits until what can be seen of the directory that the last one was opened from has been told.
     pub(super) fn wait_for_parent(&self) -> Sys<()> {
         match &self.reach.anchor {
-            Some(anchor) => match anchor.open.last() {
-                Some((_, parent)) => parent.wait_for_renames(),
-                None => anchor.root.wait_for_renames(),
-            },
+            Some(anchor) => anchor.parent().wait_for_renames(),
             None => Ok(()),
         }
     }
@@ -189,22 +260,33 @@ impl Scans {
     }
 }
 
-/// Watches the very directory that is open, for a tree. A plain watch that has it too goes on hearing only what it asked
-/// for.
+/// Watches the very directory that is open, for a tree.
 pub(crate) fn watch_open(
     directory: &Directory,
+    links: &DescriptorLinks,
     id: PlaceId,
     mask: Mask,
     work: &mut Work<'_>,
 ) -> Sys<i32> {
-    let path = || work.forest.absolute_path_of(id);
-    let wd = directory.watch(work.stream.inotify(), path, mask)?;
+    watch_for_tree(mask, work, |work, mask| {
+        let path = || work.forest.absolute_path_of(id);
+        directory.watch(links, work.stream.inotify(), path, mask)
+    })
+}
+
+/// Adds a watch for a tree. A plain watch that has the directory too goes on hearing only what it asked for.
+fn watch_for_tree(
+    mask: Mask,
+    work: &mut Work<'_>,
+    add: impl Fn(&Work<'_>, Mask) -> Sys<i32>,
+) -> Sys<i32> {
+    let wd = add(work, mask)?;
     let Some(Owner::Plain(index)) = work.watches.owner(wd) else {
         return Ok(wd);
     };
     work.watches.filter_plain(index);
     match work.watches.mask_without_oneshot(wd, mask) {
-        Some(exact) => directory.watch(work.stream.inotify(), path, exact),
+        Some(exact) => add(work, exact),
         None => Ok(wd),
     }
 }

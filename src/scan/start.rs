@@ -37,7 +37,7 @@ impl Scans {
     }
 
     fn start(&mut self, id: PlaceId, wanted: Wanted, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
-        let opened = self.open_and_watch(id, work);
+        let opened = self.watch_and_open(id, work);
         if let Err(errno) = &opened {
             let path = Quoted(work.forest.path_of(id));
             debug!(work.stream.log(), "scan {path}: error {errno}");

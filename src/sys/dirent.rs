@@ -22,6 +22,14 @@ pub(crate) struct Chunk {
     pub(crate) has_directories: bool,
 }
 
+impl Chunk {
+    /// Behind the last entry.
+    pub(crate) const END: Chunk = Chunk {
+        len: 0,
+        has_directories: false,
+    };
+}
+
 /// The length of the entry at an offset, and its kind if the filesystem tells; None behind the last entry.
 pub(crate) fn at(raw: &[u8], at: usize) -> Option<(usize, Option<Kind>)> {
     let entry = raw.get(at..).filter(|rest| rest.len() > NAME)?;

@@ -112,11 +112,22 @@ impl Forest {
         self.places.unset(from, flags::OF_SCAN);
     }
 
-    /// A place was found, and its directory listed.
-    pub(crate) fn was_listed(&mut self, id: PlaceId) {
+    /// Whether a directory is new, nothing in it is of interest but subdirectories, and it has not changed under a scan.
+    pub(crate) fn may_be_leaf(&self, id: PlaceId) -> bool {
+        let place = self.places.get(id);
+        place.telling() == Telling::Nothing
+            && (place.wd(), place.tries()) == (0, 0)
+            && place.parent() != NO_PLACE
+            && self.places.first_child(id).is_none()
+            && !self.tree_of(id).stays_on_one_filesystem()
+    }
+
+    /// A place was found, and its directory listed, unless it is a leaf.
+    pub(crate) fn was_listed(&mut self, id: PlaceId, is_leaf: bool) {
         let epoch = self.tree_of(id).epoch();
         self.places.set_epoch(id, epoch);
         self.places.unset(id, flags::UNLISTED | flags::TROUBLED);
+        self.places.set_leaf(id, is_leaf);
         self.places.set_tries(id, 0);
     }
 

@@ -62,6 +62,9 @@ impl Forest {
             self.retry(id);
         }
         if event.mask & Forest::structural().bits() != 0 {
+            if self.places.get(id).is_leaf() {
+                self.on_first_of_leaf(id, event, fx);
+            }
             self.on_doubted(id, event, fx);
             if self.is_stale(id) {
                 // The doubt took a repair, which has begun.
@@ -113,6 +116,20 @@ impl Forest {
             .intersects(Mask::CREATE | Mask::MODIFY | Mask::CLOSE_WRITE)
         {
             self.doubt(id, event.name, What::Unheard);
+        }
+    }
+
+    /// The first that is told of an entry in a directory that was not listed. A rename may have been under way when the
+    /// links were counted: what leaves was there.
+    fn on_first_of_leaf(&mut self, id: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
+        self.places.set_leaf(id, false);
+        if event.mask & Mask::MOVED_FROM.bits() == 0 {
+            return;
+        }
+        self.note_half_heard(event.wd, event.name);
+        if is_dir(event) {
+            let entry = (event.name, Kind::Directory);
+            self.found(id, entry, Telling::Nothing, false, fx);
         }
     }
 

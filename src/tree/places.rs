@@ -19,6 +19,10 @@ pub(crate) struct PlaceRef {
 const TRIES_BITS: u32 = 5;
 /// A place with so many void scans is given up: a program renames it again and again.
 pub(crate) const MOST_TRIES: u32 = (1 << TRIES_BITS) - 1;
+/// In the same word: the directory was not listed, as its number of links said that there are no subdirectories. No event of
+/// its entries has come since.
+const LEAF: u32 = 1 << TRIES_BITS;
+const EPOCH_SHIFT: u32 = TRIES_BITS + 1;
 
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -29,7 +33,7 @@ pub(crate) struct Place {
     tree: u32,
     parent: PlaceId,
     /// When it was last seen to be where it is: the number of the tree's repair; 0: it is not where it was. The lowest bits
-    /// count how often it, or what had its name before, has changed under a scan.
+    /// count how often it, or what had its name before, has changed under a scan; one between says that it is a leaf.
     epoch_and_tries: u32,
     first_child: PlaceId,
     previous: PlaceId,
@@ -73,7 +77,12 @@ impl Place {
     }
 
     pub(crate) fn epoch(&self) -> u32 {
-        self.epoch_and_tries >> TRIES_BITS
+        self.epoch_and_tries >> EPOCH_SHIFT
+    }
+
+    /// It was not listed, and no event of its entries has come since.
+    pub(crate) fn is_leaf(&self) -> bool {
+        self.epoch_and_tries & LEAF != 0
     }
 
     pub(crate) fn tries(&self) -> u32 {
@@ -168,13 +177,23 @@ impl Places {
 
     pub(crate) fn set_epoch(&mut self, id: PlaceId, epoch: u32) {
         let place = self.get_mut(id);
-        place.epoch_and_tries = epoch << TRIES_BITS | place.tries();
+        let rest = place.epoch_and_tries & (LEAF | MOST_TRIES);
+        place.epoch_and_tries = epoch << EPOCH_SHIFT | rest;
     }
 
     /// `MOST_TRIES` at most.
     pub(crate) fn set_tries(&mut self, id: PlaceId, tries: u32) {
         let place = self.get_mut(id);
-        place.epoch_and_tries = place.epoch() << TRIES_BITS | tries.min(MOST_TRIES);
+        place.epoch_and_tries &= !MOST_TRIES;
+        place.epoch_and_tries |= tries.min(MOST_TRIES);
+    }
+
+    pub(crate) fn set_leaf(&mut self, id: PlaceId, is_leaf: bool) {
+        let place = self.get_mut(id);
+        place.epoch_and_tries &= !LEAF;
+        if is_leaf {
+            place.epoch_and_tries |= LEAF;
+        }
     }
 
     /// The number of a subtree in limbo, kept at its top.
@@ -203,7 +222,7 @@ impl Places {
         self.used += 1;
         let place = self.get_mut(id);
         place.tree = tree;
-        place.epoch_and_tries = epoch << TRIES_BITS;
+        place.epoch_and_tries = epoch << EPOCH_SHIFT;
         if parent != NO_PLACE {
             self.link(id, parent, name);
         }

@@ -184,6 +184,21 @@ impl Pair {
                 }
                 None => Ok(()),
             },
+            Action::AddChild(slot, name, mask) => match &self.open[*slot] {
+                Some((real, simulated)) => {
+                    let real = self.real.add_child(real, name, *mask);
+                    let simulated = simulated.watch_child(&self.inotify, name, *mask);
+                    self.added(real, simulated)
+                }
+                None => Ok(()),
+            },
+            Action::IsLeaf(slot, name) => match &self.open[*slot] {
+                Some((real, simulated)) => {
+                    let real = self.real.is_leaf(real, name);
+                    same("is_leaf", &real, &simulated.is_leaf(name))
+                }
+                None => Ok(()),
+            },
             Action::Rm(wd) => same("rm", &self.real.rm(*wd), &self.inotify.rm(*wd)),
             Action::Holds(wd) => {
                 let real = Some(self.real.holds(*wd));

@@ -6,6 +6,7 @@ use crate::sys::dirent::{self, Chunk, Kind};
 use crate::sys::{Sys, check, errno};
 use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher, RandomState};
+use std::io::Write as _;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +27,45 @@ pub(crate) enum Access {
     List,
     /// As an anchor only; no watch sees it.
     Anchor,
+}
+
+/// How the calling thread names its descriptors to a call that takes a path: by their links in /proc. It holds for that
+/// thread, and as long as the thread does nothing else.
+pub(crate) struct DescriptorLinks {
+    folder: Vec<u8>,
+}
+
+impl DescriptorLinks {
+    pub(crate) fn of_this_thread() -> DescriptorLinks {
+        // The threads of a process need not share their descriptors, nor need the first of them be alive. Of the first
+        // thread /proc/self tells too, and quicker.
+        // SAFETY: neither call takes anything, nor fails.
+        let is_first = unsafe { libc::gettid() == libc::getpid() };
+        let link = if is_first { "self" } else { "thread-self" };
+        // Where the link leads to is the shorter way.
+        let target = std::fs::read_link(format!("/proc/{link}"));
+        let target = target.map(|it| it.into_os_string().into_encoded_bytes());
+        let whose = target.unwrap_or_else(|_| link.into());
+        DescriptorLinks {
+            folder: [b"/proc/", whose.as_slice(), b"/fd/"].concat(),
+        }
+    }
+
+    /// The path of a directory, or of `name` in it, with a NUL at its end.
+    fn path_of(&self, directory: &Directory, name: Option<&CStr>) -> Vec<u8> {
+        let mut path = Vec::with_capacity(self.folder.len() + 16 + libc::NAME_MAX as usize);
+        path.extend_from_slice(&self.folder);
+        // A Vec takes all that is written.
+        let _ = write!(path, "{}", directory.0.as_raw_fd());
+        match name {
+            Some(name) => {
+                path.push(b'/');
+                path.extend_from_slice(name.to_bytes_with_nul());
+            }
+            None => path.push(0),
+        }
+        path
+    }
 }
 
 /// An open directory.
@@ -143,39 +183,77 @@ impl Directory {
 
     /// What `name` in this directory is, by fstatat(2); no watch sees it.
     pub(crate) fn kind_of(&self, name: &CStr) -> Sys<Kind> {
-        let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
-        // SAFETY: fstatat fills the struct when it returns 0; `name` is NUL-terminated.
-        let mode = unsafe {
-            let (fd, flags) = (self.0.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);
-            check(libc::fstatat(fd, name.as_ptr(), stat.as_mut_ptr(), flags))?;
-            stat.assume_init().st_mode
-        };
-        Ok(match mode & libc::S_IFMT {
+        Ok(match self.stat_of(name)?.st_mode & libc::S_IFMT {
             libc::S_IFDIR => Kind::Directory,
             libc::S_IFREG => Kind::Regular,
             _ => Kind::Other,
         })
     }
 
+    fn stat_of(&self, name: &CStr) -> Sys<libc::stat> {
+        let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: fstatat fills the struct when it returns 0; `name` is NUL-terminated.
+        unsafe {
+            let (fd, flags) = (self.0.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);
+            check(libc::fstatat(fd, name.as_ptr(), stat.as_mut_ptr(), flags))?;
+            Ok(stat.assume_init())
+        }
+    }
+
     /// Watches this very directory, also if its path has changed. `path`, which ends with a NUL, is where the directory
     /// should be. The path is needed where there is no /proc.
     pub(crate) fn watch(
         &self,
+        links: &DescriptorLinks,
         inotify: &InotifyFd,
         path: impl FnOnce() -> Vec<u8>,
         mask: Mask,
     ) -> Sys<i32> {
-        // The threads of a process need not share their descriptors, nor need the first of them be alive. Of the first
-        // thread /proc/self tells too, and quicker.
-        // SAFETY: neither call takes anything, nor fails.
-        let is_first = unsafe { libc::gettid() == libc::getpid() };
-        let whose = if is_first { "self" } else { "thread-self" };
-        let link = format!("/proc/{whose}/fd/{}\0", self.0.as_raw_fd());
         // The path is a symbolic link, and what is meant is at its end.
-        match inotify.add_terminated(link.as_bytes(), mask - Mask::DONT_FOLLOW) {
+        let link = links.path_of(self, None);
+        match inotify.add_terminated(&link, mask - Mask::DONT_FOLLOW) {
             Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, &path(), mask),
             other => other,
         }
+    }
+
+    /// Watches what `name` in this directory is, without opening it. Where there is no /proc it fails.
+    pub(crate) fn watch_child(
+        &self,
+        links: &DescriptorLinks,
+        inotify: &InotifyFd,
+        name: &CStr,
+        mask: Mask,
+    ) -> Sys<i32> {
+        inotify.add_terminated(&links.path_of(self, Some(name)), mask)
+    }
+
+    /// The device, if each subdirectory counts as a link there to the directory that it is in.
+    pub(crate) fn device_counting_links(&self) -> Option<u64> {
+        let mut about = std::mem::MaybeUninit::<libc::statfs>::uninit();
+        // SAFETY: fstatfs fills the struct when it returns 0.
+        let kind = unsafe {
+            check(libc::fstatfs(self.0.as_raw_fd(), about.as_mut_ptr())).ok()?;
+            about.assume_init().f_type
+        };
+        let counts = [
+            libc::TMPFS_MAGIC,
+            libc::EXT4_SUPER_MAGIC,
+            libc::XFS_SUPER_MAGIC,
+        ];
+        let identity = counts.contains(&kind).then(|| self.identity());
+        Some(identity?.ok()?.dev)
+    }
+
+    /// Whether `name` is a directory on this device, which counts links, and none is of a subdirectory. While one is made,
+    /// removed or renamed, the number may be too low.
+    pub(crate) fn is_leaf(&self, name: &CStr, device: u64) -> bool {
+        /// ext4 does not count more than 65,000; so many entries take more bytes.
+        const COUNTED: i64 = 512 * 1024;
+        self.stat_of(name).is_ok_and(|stat| {
+            let is_directory = stat.st_mode & libc::S_IFMT == libc::S_IFDIR;
+            is_directory && stat.st_dev == device && stat.st_nlink == 2 && stat.st_size < COUNTED
+        })
     }
 
     /// Watches this directory without /proc: by path, with a look before and after whether the path leads here. A swap
@@ -264,8 +342,9 @@ mod tests {
         let path = std::env::current_dir().unwrap();
         let path = CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
         let path = path.as_bytes_with_nul();
+        let links = DescriptorLinks::of_this_thread();
         let by_proc = here
-            .watch(&inotify, || path.to_vec(), Mask::CREATE)
+            .watch(&links, &inotify, || path.to_vec(), Mask::CREATE)
             .unwrap();
         assert_eq!(
             here.watch_by_path(&inotify, path, Mask::CREATE),
@@ -275,6 +354,32 @@ mod tests {
             here.watch_by_path(&inotify, b"/\0", Mask::CREATE),
             Err(libc::ESTALE)
         );
+    }
+
+    #[test]
+    fn links_tell_whether_there_are_subdirectories() {
+        let folder = std::env::temp_dir().join(format!("asyncinotify-links-{}", random()));
+        std::fs::create_dir_all(folder.join("branch/leaf")).unwrap();
+        std::fs::write(folder.join("branch/leaf/file"), b"").unwrap();
+        let path = folder.clone().into_os_string().into_encoded_bytes();
+        let directory = Directory::open(None, &path, Access::Anchor, true).unwrap();
+        let branch = directory.open_child(c"branch").unwrap();
+        // Not every filesystem counts them.
+        if let Some(device) = directory.device_counting_links() {
+            assert!(!directory.is_leaf(c"branch", device));
+            assert!(branch.is_leaf(c"leaf", device));
+            assert!(!branch.is_leaf(c"leaf", device + 1));
+            assert!(!branch.is_leaf(c"no-such-name", device));
+        }
+        let inotify = InotifyFd::new(InitFlags::NONBLOCK | InitFlags::CLOEXEC).unwrap();
+        let links = DescriptorLinks::of_this_thread();
+        let mask = Mask::CREATE | Mask::ONLYDIR | Mask::DONT_FOLLOW;
+        let leaf = branch.open_child(c"leaf").unwrap();
+        assert_eq!(
+            branch.watch_child(&links, &inotify, c"leaf", mask),
+            leaf.watch(&links, &inotify, Vec::new, mask)
+        );
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

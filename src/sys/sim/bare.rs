@@ -1,7 +1,7 @@
 //! The library's system calls for tests: what the simulated kernel does with them is compared with the real one.
 
 use super::EntryKind;
-use super::directory::{Access, Directory};
+use super::directory::{Access, DescriptorLinks, Directory};
 use super::inotify::InotifyFd;
 use crate::mask::{InitFlags, Mask};
 use crate::sys::dirent::{Kind, entries};
@@ -80,8 +80,26 @@ impl BareDirectory {
 
     pub fn watch(&self, inotify: &BareInotify, path: &[u8], mask: u32) -> Result<i32, i32> {
         let path = [path, b"\0"].concat();
+        self.0.watch(
+            &DescriptorLinks,
+            &inotify.0,
+            || path.clone(),
+            Mask::from_bits_retain(mask),
+        )
+    }
+
+    /// Watches what has a name in it.
+    pub fn watch_child(&self, inotify: &BareInotify, name: &[u8], mask: u32) -> Result<i32, i32> {
+        let name = CString::new(name).map_err(|_| libc::EINVAL)?;
+        let mask = Mask::from_bits_retain(mask);
         self.0
-            .watch(&inotify.0, || path.clone(), Mask::from_bits_retain(mask))
+            .watch_child(&DescriptorLinks, &inotify.0, &name, mask)
+    }
+
+    /// Whether what has a name in it is a directory on the same device without subdirectories.
+    pub fn is_leaf(&self, name: &[u8]) -> bool {
+        let (name, device) = (CString::new(name), self.0.device_counting_links());
+        name.is_ok_and(|name| device.is_some_and(|device| self.0.is_leaf(&name, device)))
     }
 }
 

@@ -28,6 +28,15 @@ pub(crate) enum Access {
     Anchor,
 }
 
+/// How descriptors are named in /proc; nobody else's can be taken for them here.
+pub(crate) struct DescriptorLinks;
+
+impl DescriptorLinks {
+    pub(crate) fn of_this_thread() -> DescriptorLinks {
+        DescriptorLinks
+    }
+}
+
 /// An open directory.
 pub(crate) struct Directory(Descriptor);
 
@@ -131,6 +140,7 @@ impl Directory {
     /// serves where there is no /proc.
     pub(crate) fn watch(
         &self,
+        _links: &DescriptorLinks,
         inotify: &InotifyFd,
         path: impl FnOnce() -> Vec<u8>,
         mask: Mask,
@@ -139,6 +149,40 @@ impl Directory {
             Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, &path(), mask),
             other => other,
         }
+    }
+
+    /// Watches what `name` in this directory is, without opening it. Where there is no /proc it fails.
+    pub(crate) fn watch_child(
+        &self,
+        _links: &DescriptorLinks,
+        inotify: &InotifyFd,
+        name: &CStr,
+        mask: Mask,
+    ) -> Sys<i32> {
+        inotify::add_child(inotify, &self.0, name.to_bytes(), mask)
+    }
+
+    /// The device, if each subdirectory counts as a link there to the directory that it is in.
+    pub(crate) fn device_counting_links(&self) -> Option<u64> {
+        let counts = with_kernel(|kernel| kernel.counts_links);
+        let identity = counts.then(|| self.identity());
+        Some(identity?.ok()?.dev)
+    }
+
+    /// Whether `name` is a directory on this device that has no subdirectories by the number of its links.
+    pub(crate) fn is_leaf(&self, name: &CStr, device: u64) -> bool {
+        let (base, name) = (Some(self.0.number()), name.to_bytes());
+        let entered = enter(CallKind::Lookup, |kernel| kernel.preview_links(base, name));
+        if entered.is_err() {
+            return false;
+        }
+        look_up(base, name, false).is_ok_and(|dentry| {
+            with_kernel(|kernel| {
+                let is_leaf = kernel.is_leaf(dentry, device);
+                kernel.put_at_once(dentry);
+                is_leaf
+            })
+        })
     }
 
     /// As `sys::linux::directory` does it.

@@ -54,11 +54,15 @@ impl InotifyFd {
         let follow = !mask.contains(Mask::DONT_FOLLOW);
         let valid = check_mask(mask);
         enter(CallKind::AddWatch, |kernel| match valid {
-            Ok(()) => kernel.preview_add(path, follow),
+            Ok(()) => kernel.preview_add(None, path, follow),
             Err(_) => Preview::default(),
         })?;
         valid?;
-        let dentry = look_up(None, path, follow)?;
+        self.add_found(look_up(None, path, follow)?, mask)
+    }
+
+    /// Watches what a look-up has found and holds.
+    fn add_found(&self, dentry: DentryId, mask: Mask) -> Sys<i32> {
         with_kernel(|kernel| {
             let result = self.mark(kernel, dentry, mask);
             kernel.put_at_once(dentry);
@@ -145,6 +149,24 @@ pub(super) fn add_open(inotify: &InotifyFd, directory: &Descriptor, mask: Mask) 
         let dentry = kernel.directory_at(directory.number());
         inotify.mark(kernel, dentry, mask)
     })
+}
+
+/// inotify_add_watch(2) of /proc/thread-self/fd/N/NAME: what has that name in the open directory.
+pub(super) fn add_child(
+    inotify: &InotifyFd,
+    directory: &Descriptor,
+    name: &[u8],
+    mask: Mask,
+) -> Sys<i32> {
+    let (base, follow) = (Some(directory.number()), !mask.contains(Mask::DONT_FOLLOW));
+    enter(CallKind::AddWatch, |kernel| {
+        kernel.preview_add(base, name, follow)
+    })?;
+    check_mask(mask)?;
+    if with_kernel(|kernel| !kernel.proc) {
+        return Err(libc::ENOENT);
+    }
+    inotify.add_found(look_up(base, name, follow)?, mask)
 }
 
 fn check_mask(mask: Mask) -> Sys<()> {

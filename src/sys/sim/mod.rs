@@ -82,6 +82,8 @@ pub struct Kernel {
     late_ends: bool,
     /// Whether getdents64(2) tells what the entries are.
     tells_kinds: bool,
+    /// Whether a directory has a link more for each subdirectory.
+    counts_links: bool,
     /// Whether /proc is mounted.
     proc: bool,
     generation: u64,
@@ -124,6 +126,7 @@ impl Kernel {
             fine_walks: false,
             late_ends: false,
             tells_kinds: true,
+            counts_links: true,
             proc: true,
             generation: 0,
             time: Duration::ZERO,
@@ -152,6 +155,7 @@ impl Kernel {
         self.fine_walks = false;
         self.late_ends = false;
         self.tells_kinds = true;
+        self.counts_links = true;
         self.proc = true;
         self.generation += 1;
         self.time = Duration::ZERO;
@@ -204,6 +208,11 @@ impl Kernel {
     /// Whether the filesystems tell what the entries of a listing are; some keep it to themselves.
     pub fn set_tells_kinds(&mut self, tells: bool) {
         self.tells_kinds = tells;
+    }
+
+    /// Whether the filesystems count a link for each subdirectory; some don't.
+    pub fn set_counts_links(&mut self, counts: bool) {
+        self.counts_links = counts;
     }
 
     /// Whether /proc is mounted; it is after `reset`.

@@ -93,6 +93,19 @@ impl Kernel {
         }
     }
 
+    /// The look at the links of what has a name.
+    pub(super) fn preview_links(&self, base: Option<u32>, name: &[u8]) -> Preview {
+        let (mut preview, found) = self.preview_walk(base, name, false);
+        if let Some(dentry) = found {
+            let inode = self.dentries[dentry].inode;
+            preview.aspects.push(self.reads(inode, Aspect::Entries));
+            preview.aspects.push(self.reads(inode, Aspect::Lock));
+            // The number is another when the operation under way has told.
+            preview.tells = self.inodes[inode].lock.is_some();
+        }
+        preview
+    }
+
     /// A look-up, and what it finds.
     pub(super) fn preview_walk(
         &self,
@@ -174,8 +187,8 @@ impl Kernel {
         ]
     }
 
-    pub(super) fn preview_add(&self, path: &[u8], follow: bool) -> Preview {
-        let (mut preview, found) = self.preview_walk(None, path, follow);
+    pub(super) fn preview_add(&self, base: Option<u32>, path: &[u8], follow: bool) -> Preview {
+        let (mut preview, found) = self.preview_walk(base, path, follow);
         preview.tells = self.is_full();
         let marked = found.map(|dentry| self.marked(dentry));
         preview.aspects.extend(marked.into_iter().flatten());

@@ -22,6 +22,8 @@ pub(super) struct Running {
     start: Option<Operation>,
     pub(super) actions: VecDeque<Action>,
     pub(super) locks: Locks,
+    /// How often it tells of subdirectories of the directories whose locks it holds, if it changes their links.
+    subdirectories: [usize; 2],
 }
 
 enum Stepped {
@@ -31,7 +33,30 @@ enum Stepped {
     WaitsFor(u64),
 }
 
+impl Running {
+    /// How often it will tell of subdirectories of a directory.
+    fn tells_of_subdirectories(&self, inode: Option<InodeId>) -> usize {
+        let is_of = |action: &&Action| match action {
+            Action::Entry {
+                directory, mask, ..
+            } => Some(*directory) == inode && mask & libc::IN_ISDIR != 0,
+            _ => false,
+        };
+        self.actions.iter().filter(is_of).count()
+    }
+}
+
 impl Kernel {
+    /// Whether an operation is under way with a subdirectory, of which the directory's watches have not been told. The
+    /// filesystem changes the links before the change can be seen, so they may be those of a moment before.
+    pub(super) fn is_changing(&self, inode: InodeId) -> bool {
+        self.running.iter().any(|running| {
+            let held = running.locks.held.iter().zip(running.subdirectories);
+            held.filter(|(held, _)| **held == Some(inode))
+                .any(|(held, all)| all > 0 && running.tells_of_subdirectories(*held) == all)
+        })
+    }
+
     /// Begins an operation. An errno if it can't be done in the present state.
     pub fn begin(&mut self, op: &Operation) -> Result<Pending, i32> {
         self.plan(op)?;
@@ -46,6 +71,7 @@ impl Kernel {
             start: Some(operation.clone()),
             actions: VecDeque::new(),
             locks: Locks::default(),
+            subdirectories: [0; 2],
         });
         Pending { number }
     }
@@ -213,7 +239,14 @@ impl Kernel {
                 return Ok(None);
             }
         }
+        let swaps_directories = matches!(plan, Plan::Exchange(one, other)
+            if self.is_directory(one) && self.is_directory(other));
         self.running[index].actions = self.apply(plan);
+        if !swaps_directories {
+            let running = &mut self.running[index];
+            let held = running.locks.held;
+            running.subdirectories = held.map(|inode| running.tells_of_subdirectories(inode));
+        }
         Ok(None)
     }
 

@@ -271,6 +271,23 @@ fn without_proc_a_directory_is_watched_by_its_path() {
 }
 
 #[test]
+fn a_link_may_be_missing_until_the_first_word_of_a_change() {
+    let _inotify = watched(&["/a", "/a/b"]);
+    let root = open("/").unwrap();
+    assert!(!root.is_leaf(b"a"));
+    let mut rename = begin(Operation::Rename(path("/a/b"), path("/a/c")));
+    assert_eq!(step(&mut rename), Ok(true));
+    assert!(root.is_leaf(b"a"));
+    assert_eq!(step(&mut rename), Ok(true));
+    assert!(!root.is_leaf(b"a"));
+    while step(&mut rename) == Ok(true) {}
+    run(Operation::Rmdir(path("/a/c")));
+    assert!(root.is_leaf(b"a"));
+    with_kernel(|kernel| kernel.set_counts_links(false));
+    assert!(!root.is_leaf(b"a"));
+}
+
+#[test]
 fn limits_bind_the_library_and_not_the_world() {
     let inotify = watched(&["/a", "/b"]);
     let mut limits = Limits::default();

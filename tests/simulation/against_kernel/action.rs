@@ -26,6 +26,10 @@ pub(crate) enum Action {
     Add(Vec<u8>, u32),
     /// The directory in a slot, whatever its path is.
     AddOpen(usize, u32),
+    /// What has a name in the directory in a slot.
+    AddChild(usize, Vec<u8>, u32),
+    /// Whether that is a directory without subdirectories, by the number of its links.
+    IsLeaf(usize, Vec<u8>),
     Rm(i32),
     Holds(i32),
     Read(usize),
@@ -39,6 +43,11 @@ impl Action {
                 format!("Add {} {}", path.escape_ascii(), masks::format(*mask))
             }
             Action::AddOpen(slot, mask) => format!("AddOpen {slot} {}", masks::format(*mask)),
+            Action::AddChild(slot, name, mask) => {
+                let mask = masks::format(*mask);
+                format!("AddChild {slot} {} {mask}", name.escape_ascii())
+            }
+            Action::IsLeaf(slot, name) => format!("IsLeaf {slot} {}", name.escape_ascii()),
             Action::KindOf(slot, name) => format!("KindOf {slot} {}", name.escape_ascii()),
             Action::Open {
                 slot,
@@ -255,7 +264,10 @@ impl Draw<'_> {
             return self.last.clone();
         }
         let slot = self.rng.below(SLOTS);
-        match self.rng.weighted(&[60, 7, 5, 5, 2, 1, 16, 6, 1, 1, 8, 1]) {
+        match self
+            .rng
+            .weighted(&[60, 7, 5, 5, 2, 1, 16, 6, 1, 1, 8, 1, 3, 3])
+        {
             0 => Action::World(self.operation()),
             1 => {
                 let base = self.rng.one_in(2).then(|| self.rng.below(SLOTS));
@@ -286,7 +298,9 @@ impl Draw<'_> {
                     .rng
                     .pick(&[0, 15, 16, 32, 48, 64, 100, 300, 4096, 65536]),
             ),
-            _ => Action::Queued,
+            11 => Action::Queued,
+            12 => Action::AddChild(slot, self.name(), self.mask()),
+            _ => Action::IsLeaf(slot, self.name()),
         }
     }
 

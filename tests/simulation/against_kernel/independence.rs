@@ -202,6 +202,10 @@ fn make(open: &mut Open, action: &Action) -> String {
         Action::AddOpen(slot, mask) => of_slot(open, *slot, |it| {
             format!("{:?}", it.watch(&open.inotify, b"/", *mask))
         }),
+        Action::AddChild(slot, name, mask) => of_slot(open, *slot, |it| {
+            format!("{:?}", it.watch_child(&open.inotify, name, *mask))
+        }),
+        Action::IsLeaf(slot, name) => of_slot(open, *slot, |it| format!("{}", it.is_leaf(name))),
         Action::Rm(wd) => format!("{:?}", open.inotify.rm(*wd)),
         Action::Holds(wd) => format!("{:?}", open.inotify.holds(*wd)),
         Action::Read(max) => format!("{:?}", open.inotify.read(*max)),

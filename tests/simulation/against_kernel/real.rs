@@ -239,18 +239,32 @@ impl Real {
     }
 
     pub(crate) fn kind_of(&self, directory: &OwnedFd, name: &[u8]) -> Sys<EntryKind> {
+        Ok(
+            match self.stat_of(directory, name)?.st_mode & libc::S_IFMT {
+                libc::S_IFDIR => EntryKind::Directory,
+                libc::S_IFREG => EntryKind::Regular,
+                _ => EntryKind::Other,
+            },
+        )
+    }
+
+    fn stat_of(&self, directory: &OwnedFd, name: &[u8]) -> Sys<libc::stat> {
         let name = self.path(name);
         let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
         let (fd, flags) = (directory.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);
         // SAFETY: fstatat fills the struct when it returns 0.
-        let mode = self.as_user(|| unsafe {
+        self.as_user(|| unsafe {
             check(libc::fstatat(fd, name.as_ptr(), stat.as_mut_ptr(), flags))?;
-            Ok::<u32, i32>(stat.assume_init().st_mode)
-        })?;
-        Ok(match mode & libc::S_IFMT {
-            libc::S_IFDIR => EntryKind::Directory,
-            libc::S_IFREG => EntryKind::Regular,
-            _ => EntryKind::Other,
+            Ok(stat.assume_init())
+        })
+    }
+
+    /// Whether a name is a directory on the same device, with no link from a subdirectory.
+    pub(crate) fn is_leaf(&self, directory: &OwnedFd, name: &[u8]) -> bool {
+        let device = self.identity(directory).map(|it| it.0);
+        self.stat_of(directory, name).is_ok_and(|stat| {
+            let is_directory = stat.st_mode & libc::S_IFMT == libc::S_IFDIR;
+            is_directory && stat.st_nlink == 2 && Ok(stat.st_dev) == device
         })
     }
 
@@ -262,6 +276,12 @@ impl Real {
         let link = format!("/proc/thread-self/fd/{}", directory.as_raw_fd());
         let link = CString::new(link).expect("no NUL");
         self.add_exactly(&link, mask & !libc::IN_DONT_FOLLOW)
+    }
+
+    pub(crate) fn add_child(&self, directory: &OwnedFd, name: &[u8], mask: u32) -> Sys<i32> {
+        let folder = format!("/proc/thread-self/fd/{}/", directory.as_raw_fd());
+        let path = CString::new([folder.as_bytes(), name].concat()).expect("no NUL");
+        self.add_exactly(&path, mask)
     }
 
     fn add_exactly(&self, path: &CString, mask: u32) -> Sys<i32> {
