@@ -1194,7 +1194,7 @@ public:
     inotify &operator=(inotify &&other) noexcept
     {
         inotify moved(std::move(other));
-        std::swap(handle_, moved.handle_);
+        moved.handle_ = handle_.exchange(moved.release());
         return *this;
     }
     inotify(const inotify &) = delete;
@@ -1211,34 +1211,34 @@ public:
     }
 
     /** Whether it is open: not when it was moved from, closed, or could not be opened. */
-    explicit operator bool() const noexcept { return handle_ != nullptr; }
+    explicit operator bool() const noexcept { return native_handle() != nullptr; }
 
     /** The handle, for the C API; stays this object's. */
-    asyncinotify *native_handle() const noexcept { return handle_; }
+    asyncinotify *native_handle() const noexcept { return handle_.load(std::memory_order_relaxed); }
 
     /** Gives the handle away; asyncinotify_close() it. */
-    [[nodiscard]] asyncinotify *release() noexcept { return std::exchange(handle_, nullptr); }
+    [[nodiscard]] asyncinotify *release() noexcept { return handle_.exchange(nullptr); }
 
     /**
      * The descriptor for event loops: readable exactly while there is something to take, or a wake is pending. It
      * belongs to the instance: a wrapper that closes what it is given (asio::posix::stream_descriptor) has to release()
      * it before it goes. -1 if this is closed.
      */
-    int fd() const noexcept { return std::max(-1, asyncinotify_fd(handle_)); }
+    int fd() const noexcept { return std::max(-1, asyncinotify_fd(native_handle())); }
 
     /** The kernel's inotify descriptor, for those who must have it. -1 if this is closed. */
-    int raw_fd() const noexcept { return std::max(-1, asyncinotify_raw_fd(handle_)); }
+    int raw_fd() const noexcept { return std::max(-1, asyncinotify_raw_fd(native_handle())); }
 
     /** Events of full size that one read from the kernel fetches at most; 0 if this is closed. */
     std::size_t cache_size() const noexcept
     {
-        std::intptr_t size = asyncinotify_cache_size(handle_);
+        std::intptr_t size = asyncinotify_cache_size(native_handle());
         return size < 0 ? 0 : static_cast<std::size_t>(size);
     }
 
     void set_cache_size(std::size_t events, std::error_code &error) noexcept
     {
-        error = to_error_code(asyncinotify_set_cache_size(handle_, events));
+        error = to_error_code(asyncinotify_set_cache_size(native_handle(), events));
     }
 
     /**
@@ -1247,14 +1247,14 @@ public:
      */
     void debug_dump(int fd, std::error_code &error) const noexcept
     {
-        error = to_error_code(asyncinotify_debug_dump(handle_, fd));
+        error = to_error_code(asyncinotify_debug_dump(native_handle(), fd));
     }
 
     /** How long sync_get() and run() wait: a time, `infinite`, or std::nullopt for no time-out at all (the default). */
     std::optional<std::chrono::milliseconds> sync_timeout() const noexcept
     {
         int timeout = ASYNCINOTIFY_TIMEOUT_DISABLED;
-        asyncinotify_sync_timeout(handle_, &timeout);
+        asyncinotify_sync_timeout(native_handle(), &timeout);
         if (timeout == ASYNCINOTIFY_TIMEOUT_DISABLED)
             return std::nullopt;
         return std::chrono::milliseconds(timeout);
@@ -1273,22 +1273,22 @@ public:
         int milliseconds = ASYNCINOTIFY_TIMEOUT_DISABLED;
         if (timeout)
             milliseconds = timeout->count() < INT_MAX ? static_cast<int>(timeout->count()) : INT_MAX;
-        error = to_error_code(asyncinotify_set_sync_timeout(handle_, milliseconds));
+        error = to_error_code(asyncinotify_set_sync_timeout(native_handle(), milliseconds));
     }
 
     /**
      * Interrupts a wait, or the next one, which then fails with std::errc::interrupted. From any thread, and from a
      * signal handler as long as the object stays where it is. Returns whether there was an instance to wake.
      */
-    bool wake() const noexcept { return asyncinotify_wake(handle_) == 0; }
+    bool wake() const noexcept { return asyncinotify_wake(native_handle()) == 0; }
 
     /** Watches a file or directory, for as long as the watch that is returned lives. */
     watch add_watch(const path_arg &path, mask mask, std::error_code &error)
     {
         asyncinotify_watch id = 0;
-        error = path.valid() ? to_error_code(asyncinotify_add_watch(handle_, path.c_str(), bits(mask), &id))
+        error = path.valid() ? to_error_code(asyncinotify_add_watch(native_handle(), path.c_str(), bits(mask), &id))
                              : detail::invalid_argument();
-        return watch(error ? watch_ref() : watch_ref(handle_, static_cast<watch_id>(id)));
+        return watch(error ? watch_ref() : watch_ref(native_handle(), static_cast<watch_id>(id)));
     }
 
     /** Watches a directory and everything below it, for as long as the watch that is returned lives. */
@@ -1307,7 +1307,7 @@ public:
             raw.filter_userdata = options.filter.filter_.get();
             raw.filter_destroy = detail::any_filter::destroy;
         }
-        asyncinotify *handle = handle_; // the filter may do away with this object
+        asyncinotify *handle = native_handle(); // the filter may do away with this object
         asyncinotify_watch id = 0;
         detail::lambda_scope scope(handle, true);
         error = to_error_code(asyncinotify_add_recursive(handle, path.c_str(), bits(mask), &raw, &id));
@@ -1326,14 +1326,15 @@ public:
     }
 
     /** A watch of this instance by its number, an event's say. */
-    watch_ref find_watch(watch_id id) const noexcept { return watch_ref(handle_, id); }
+    watch_ref find_watch(watch_id id) const noexcept { return watch_ref(native_handle(), id); }
 
     /** All watches, plain and recursive, whose last event has not been taken yet. */
     std::vector<watch_ref> watches(std::error_code &error) const
     {
+        asyncinotify *handle = native_handle();
         std::vector<asyncinotify_watch> ids;
         for (;;) {
-            std::intptr_t count = asyncinotify_watches(handle_, ids.data(), ids.size());
+            std::intptr_t count = asyncinotify_watches(handle, ids.data(), ids.size());
             error = to_error_code(count);
             if (count < 0)
                 return {};
@@ -1345,7 +1346,7 @@ public:
         std::vector<watch_ref> result;
         result.reserve(ids.size());
         for (asyncinotify_watch id : ids)
-            result.emplace_back(handle_, static_cast<watch_id>(id));
+            result.emplace_back(handle, static_cast<watch_id>(id));
         return result;
     }
 
@@ -1361,7 +1362,7 @@ public:
     /** Fills the batch with what is there, and returns how many that is; 0: nothing more now. Never blocks. */
     std::size_t get_events(event_batch &batch, std::error_code &error)
     {
-        asyncinotify *handle = handle_;
+        asyncinotify *handle = native_handle();
         batch.size_ = 0;
         detail::postponed_exceptions::rethrow(handle);
         detail::lambda_scope scope(handle);
@@ -1379,7 +1380,7 @@ public:
     event_range events(std::size_t max, std::error_code &error) noexcept
     {
         error.clear();
-        return event_range(handle_, max, &error);
+        return event_range(native_handle(), max, &error);
     }
     event_range events(std::error_code &error) noexcept { return events(0, error); }
 
@@ -1392,9 +1393,10 @@ public:
     std::size_t dispatch(Callback &&callback, std::size_t max, std::error_code &error)
     {
         detail::by_reference<std::remove_reference_t<Callback>> reference{callback};
-        detail::postponed_exceptions::rethrow(handle_);
-        detail::lambda_scope scope(handle_);
-        std::intptr_t count = asyncinotify_dispatch(handle_, max, trampoline<Callback>(), &reference);
+        asyncinotify *handle = native_handle();
+        detail::postponed_exceptions::rethrow(handle);
+        detail::lambda_scope scope(handle);
+        std::intptr_t count = asyncinotify_dispatch(handle, max, trampoline<Callback>(), &reference);
         // From here on this object may be gone: a callback may have done away with it.
         scope.finish();
         error = to_error_code(count);
@@ -1415,9 +1417,10 @@ public:
     int run(Callback &&callback, std::error_code &error)
     {
         detail::by_reference<std::remove_reference_t<Callback>> reference{callback};
-        detail::postponed_exceptions::rethrow(handle_);
-        detail::lambda_scope scope(handle_);
-        int returned = asyncinotify_run(handle_, trampoline<Callback>(), &reference);
+        asyncinotify *handle = native_handle();
+        detail::postponed_exceptions::rethrow(handle);
+        detail::lambda_scope scope(handle);
+        int returned = asyncinotify_run(handle, trampoline<Callback>(), &reference);
         scope.finish();
         error = to_error_code(returned);
         return returned;
@@ -1465,7 +1468,7 @@ public:
     {
         return detail::or_throw([&](auto &error) { return get_events(batch, error); });
     }
-    event_range events(std::size_t max = 0) noexcept { return event_range(handle_, max, nullptr); }
+    event_range events(std::size_t max = 0) noexcept { return event_range(native_handle(), max, nullptr); }
     template <class Callback, class = detail::if_callback<Callback>>
     std::size_t dispatch(Callback &&callback, std::size_t max = 0)
     {
@@ -1522,12 +1525,14 @@ private:
 
     void open(init_flags flags, std::error_code &error) noexcept
     {
-        error = to_error_code(asyncinotify_new(bits(flags), &handle_));
+        asyncinotify *handle = nullptr;
+        error = to_error_code(asyncinotify_new(bits(flags), &handle));
+        handle_ = handle;
     }
 
     std::optional<event> take(int (*how)(asyncinotify *, asyncinotify_event *), std::error_code &error)
     {
-        return take_from(handle_, how, error);
+        return take_from(native_handle(), how, error);
     }
 
     static std::optional<event> take_from(asyncinotify *handle, int (*how)(asyncinotify *, asyncinotify_event *),
@@ -1560,7 +1565,8 @@ private:
         }
     }
 
-    asyncinotify *handle_ = nullptr;
+    /* close() may be called while another thread waits, and looks at this. */
+    std::atomic<asyncinotify *> handle_{nullptr};
 };
 
 inline bool event_range::take()
