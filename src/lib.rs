@@ -8,6 +8,7 @@
 //! hands it to a consumer. `tree` makes no system call: what it wants of the disk it asks `scan` for. What a scan finds comes
 //! back as events at the position in the stream where it was true. `docs/ARCHITECTURE.md` tells the whole story.
 
+mod advice;
 mod debug;
 mod engine;
 mod error;

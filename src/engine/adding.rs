@@ -1,6 +1,8 @@
 //! Adding watches and trees, and removing them.
 
 use super::Engine;
+use super::step::read_failed;
+use crate::advice::Call;
 use crate::debug::{Quoted, debug};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
@@ -24,11 +26,7 @@ pub(super) fn absolute(path: &CStr) -> Vec<u8> {
 }
 
 fn add_failed(errno: i32, path: &CStr) -> Error {
-    Error::of_call(errno, "inotify_add_watch(2) on", Some(path))
-}
-
-fn read_failed(errno: i32) -> Error {
-    Error::of_call(errno, "read(2) of the inotify fd", None)
+    Call::AddWatch.failed(errno, Some(path))
 }
 
 impl Engine {
@@ -43,9 +41,7 @@ impl Engine {
             let text = format!("the mask has bits inotify(7) does not know: {mask}");
             return Err(Error::new(libc::EINVAL, text));
         }
-        if mask.is_empty() {
-            return Err(Error::new(libc::EINVAL, "the mask is empty"));
-        }
+        check_asks(mask)?;
         if mask.contains(Mask::MASK_ADD | Mask::MASK_CREATE) {
             let text = "MASK_ADD and MASK_CREATE exclude each other";
             return Err(Error::new(libc::EINVAL, text));
@@ -229,9 +225,9 @@ impl Engine {
     fn add_root(&mut self, path: &CStr, mask: Mask, options: RecursiveOptions) -> Result<WatchId> {
         check_tree_mask(mask)?;
         if path.is_empty() {
-            return Err(Error::of_call(libc::ENOENT, "open(2) of", Some(path)));
+            return Err(Call::OpenDirectory.failed(libc::ENOENT, Some(path)));
         }
-        let failed = |errno| Error::of_call(errno, "open(2) of the directory", Some(path));
+        let failed = |errno| Call::OpenDirectory.failed(errno, Some(path));
         let follow = !mask.contains(Mask::DONT_FOLLOW);
         let absolute = absolute(path);
         self.watches.asks_for(mask);
@@ -294,11 +290,7 @@ impl Engine {
         };
         let path = CString::new(self.forest.tree(index).path()).unwrap_or_default();
         self.discard_tree(index);
-        Err(Error::of_call(
-            errno,
-            "watching all directories below",
-            Some(&path),
-        ))
+        Err(Call::SetUp.failed(errno, Some(&path)))
     }
 
     /// Takes a tree away that nobody was told of.
@@ -376,8 +368,25 @@ fn check_tree_mask(mask: Mask) -> Result<()> {
         let text = format!("the mask has bits a recursive watch does not take: {strange}");
         return Err(Error::new(libc::EINVAL, text));
     }
-    if !mask.intersects(Mask::ALL) {
-        return Err(Error::new(libc::EINVAL, "the mask asks for no event"));
+    check_asks(mask)
+}
+
+/// The kernel takes a mask of flags alone, and then tells nothing.
+fn check_asks(mask: Mask) -> Result<()> {
+    if mask.intersects(Mask::ALL) {
+        return Ok(());
     }
-    Ok(())
+    let output = Mask::ISDIR | Mask::IGNORED | Mask::UNMOUNT | Mask::Q_OVERFLOW;
+    let text = if mask.is_empty() {
+        "the mask is empty: it asks for no event".to_owned()
+    } else if mask.intersects(output) {
+        format!(
+            "the mask asks for no event: {mask} says in an event what it is of; add CREATE, DELETE, MODIFY or others"
+        )
+    } else {
+        format!(
+            "the mask asks for no event: {mask} says only how to watch; add CREATE, DELETE, MODIFY or others"
+        )
+    };
+    Err(Error::new(libc::EINVAL, text))
 }

@@ -1,6 +1,7 @@
 //! The order of the work, and how far one call goes.
 
 use super::{Engine, Filled};
+use crate::advice::Call;
 use crate::debug::debug;
 use crate::error::{Error, Result};
 use crate::scan::Pace;
@@ -289,6 +290,6 @@ impl Engine {
     }
 }
 
-fn read_failed(errno: i32) -> Error {
-    Error::of_call(errno, "read(2) of the inotify fd", None)
+pub(super) fn read_failed(errno: i32) -> Error {
+    Call::ReadInotify.failed(errno, None)
 }

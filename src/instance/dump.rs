@@ -1,7 +1,8 @@
 //! What an instance knows, written out as text.
 
 use super::inotify::Inotify;
-use crate::error::{Error, Result};
+use crate::advice::Call;
+use crate::error::Result;
 use crate::sys::output;
 use std::fmt::{self, Write as _};
 use std::os::fd::RawFd;
@@ -17,7 +18,7 @@ impl Inotify {
             Ok(())
         })?;
         let written = output::write_all(fd, text.as_bytes());
-        written.map_err(|errno| Error::of_call(errno, "write(2) of the dump", None))
+        written.map_err(|errno| Call::Write.failed(errno, None))
     }
 
     fn dump_itself(&self, text: &mut String) -> fmt::Result {

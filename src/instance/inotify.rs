@@ -2,6 +2,7 @@
 
 use super::lull::{Ended, Lull};
 use super::turn::{Reader, Turn};
+use crate::advice::Call;
 use crate::debug::{Log, debug};
 use crate::engine::{Engine, Filled};
 use crate::error::{Error, Result};
@@ -73,15 +74,15 @@ impl Inotify {
                 format!("unknown init flags: {:#x}", flags.bits()),
             ));
         }
-        let failed = |call| move |errno| Error::of_call(errno, call, None);
+        let failed = |call: Call| move |errno| call.failed(errno, None);
         let cloexec = flags.contains(InitFlags::CLOEXEC);
-        let fd = Arc::new(InotifyFd::new(flags).map_err(failed("inotify_init1(2)"))?);
-        let ready = EventFd::new(cloexec).map_err(failed("eventfd(2)"))?;
-        let wake = EventFd::new(cloexec).map_err(failed("eventfd(2)"))?;
+        let fd = Arc::new(InotifyFd::new(flags).map_err(failed(Call::InotifyInit))?);
+        let ready = EventFd::new(cloexec).map_err(failed(Call::Eventfd))?;
+        let wake = EventFd::new(cloexec).map_err(failed(Call::Eventfd))?;
         let sources = [fd.as_raw_fd(), ready.as_raw_fd(), wake.as_raw_fd()];
-        let pollable = Pollable::new(&sources).map_err(failed("epoll_create1(2)"))?;
+        let pollable = Pollable::new(&sources).map_err(failed(Call::EpollCreate))?;
         if !cloexec {
-            pollable.keep_over_exec().map_err(failed("fcntl(2)"))?;
+            pollable.keep_over_exec().map_err(failed(Call::Fcntl))?;
         }
         let engine = Engine::new(Arc::clone(&fd), DEFAULT_CACHE_SIZE);
         let log = engine.log();
@@ -215,7 +216,7 @@ impl Inotify {
     pub(crate) fn wait(&self, deadline: Option<std::time::Instant>) -> Result<bool> {
         self.pollable.wait(deadline).map_err(|errno| match errno {
             libc::EINTR => Error::new(errno, "interrupted by a signal"),
-            _ => Error::of_call(errno, "poll(2)", None),
+            _ => Call::Poll.failed(errno, None),
         })
     }
 

@@ -12,6 +12,8 @@ pub(crate) mod dirent;
 #[cfg(not(simulation))]
 pub(crate) mod eventfd;
 #[cfg(not(simulation))]
+pub(crate) mod limits;
+#[cfg(not(simulation))]
 pub(crate) mod output;
 #[cfg(not(simulation))]
 pub(crate) mod owner_lock;
