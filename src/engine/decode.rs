@@ -74,10 +74,15 @@ impl Engine {
     /// Lets the trees know what comes after the next event, a MOVED_FROM.
     #[cold]
     fn look_ahead(&mut self) {
-        // What can't be read now is read later, and is then as good as not yet told.
-        let _ = self.stream.drain();
-        let pending = self.stream.pending().map(|(_, event)| event);
-        self.forest.look_ahead(pending);
+        /// With so many bytes pending nothing is read besides: a storm of renames must not fill the memory.
+        const ENOUGH: usize = 64 * 1024;
+        if self.stream.tail().since(self.stream.head()) < ENOUGH {
+            // What can't be read now is read later, and is then as good as not yet told.
+            let _ = self.stream.drain();
+        }
+        let from = self.forest.looks_ahead_from(self.stream.head());
+        let pending = self.stream.pending_from(from);
+        self.forest.look_ahead(pending, self.stream.tail());
     }
 
     /// The position before which nothing but decoding is due.

@@ -84,6 +84,12 @@ impl Backlog {
         raw_events(&self.bytes[self.done..]).map(move |(at, event)| (head.plus(at), event))
     }
 
+    /// Those of them from a position on, where one begins.
+    pub(super) fn pending_from(&self, from: Position) -> impl Iterator<Item = RawEvent<'_>> {
+        let at = from.since(self.start).min(self.bytes.len());
+        raw_events(&self.bytes[at..]).map(|(_, event)| event)
+    }
+
     /// The events in the last `bytes` that were read.
     pub(super) fn newest(&self, bytes: usize) -> impl Iterator<Item = RawEvent<'_>> {
         raw_events(&self.bytes[self.bytes.len() - bytes..]).map(|(_, event)| event)

@@ -11,4 +11,9 @@ impl Position {
     pub(crate) fn plus(self, bytes: usize) -> Position {
         Position(self.0 + bytes as u64)
     }
+
+    /// How many bytes were read from an earlier position to this one.
+    pub(crate) fn since(self, earlier: Position) -> usize {
+        (self.0 - earlier.0) as usize
+    }
 }

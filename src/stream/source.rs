@@ -123,6 +123,11 @@ impl Stream {
         self.backlog.pending()
     }
 
+    /// Those of them from a position on, where one begins.
+    pub(crate) fn pending_from(&self, from: Position) -> impl Iterator<Item = RawEvent<'_>> {
+        self.backlog.pending_from(from)
+    }
+
     /// The next event to decode, and how many bytes it takes.
     #[inline]
     pub(crate) fn peek(&self) -> Option<(RawEvent<'_>, usize)> {

@@ -13,9 +13,9 @@
 use super::doubts::What;
 use super::{Effects, Forest, Trouble};
 use crate::mask::Mask;
-use crate::stream::RawEvent;
+use crate::stream::{Position, RawEvent};
 use crate::watches::PlaceId;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The second rename follows the first at once; so many others may come in between.
 const KEPT: usize = 16;
@@ -35,13 +35,15 @@ pub(super) struct Arrivals {
     ahead: Ahead,
 }
 
-/// What is known to come.
+/// What is pending. Each event is looked at once, however many renames ask.
 #[derive(Default)]
 struct Ahead {
     /// Descriptors that end.
-    ends: Vec<i32>,
-    /// Where the directory arrives that has just left its name.
-    arrives: Option<(i32, Vec<u8>)>,
+    ends: BTreeSet<i32>,
+    /// Where directories arrive, by their cookies.
+    arrives: BTreeMap<u32, (i32, Vec<u8>)>,
+    /// All events before this position were looked at.
+    seen: Position,
 }
 
 #[derive(Default)]
@@ -148,24 +150,39 @@ impl Forest {
     }
 
     /// `pending` begins with such an event.
-    pub(crate) fn look_ahead<'a>(&mut self, mut pending: impl Iterator<Item = RawEvent<'a>>) {
-        let mut ahead = Ahead::default();
-        let cookie = pending.next().map(|event| event.cookie);
+    /// From which position on what is pending is still to be looked at.
+    pub(crate) fn looks_ahead_from(&mut self, head: Position) -> Position {
+        let ahead = &mut self.arrivals.ahead;
+        if ahead.seen <= head {
+            *ahead = Ahead::default();
+            ahead.seen = head;
+        }
+        ahead.seen
+    }
+
+    /// Notes what is pending up to `tail`.
+    pub(crate) fn look_ahead<'a>(
+        &mut self,
+        pending: impl Iterator<Item = RawEvent<'a>>,
+        tail: Position,
+    ) {
+        let ahead = &mut self.arrivals.ahead;
         for event in pending {
             if event.mask & Mask::IGNORED.bits() != 0 {
-                ahead.ends.push(event.wd);
-            } else if event.mask & Mask::MOVED_TO.bits() != 0 && Some(event.cookie) == cookie {
-                ahead.arrives = Some((event.wd, event.name.to_vec()));
+                ahead.ends.insert(event.wd);
+            } else if event.mask & Mask::MOVED_TO.bits() != 0 && is_dir(&event) {
+                let place = (event.wd, event.name.to_vec());
+                ahead.arrives.insert(event.cookie, place);
             }
         }
-        self.arrivals.ahead = ahead;
+        ahead.seen = tail;
     }
 
     /// Whether the directory that now leaves a name has changed places with the one that came there. Since Linux 6.19 the
     /// end of a directory that was replaced is told only after the rename is done.
-    fn has_changed_places(&self, displaced: PlaceId) -> bool {
-        let Ahead { ends, arrives } = &self.arrivals.ahead;
-        match (self.came_from(displaced), arrives) {
+    fn has_changed_places(&self, displaced: PlaceId, event: &RawEvent<'_>) -> bool {
+        let Ahead { ends, arrives, .. } = &self.arrivals.ahead;
+        match (self.came_from(displaced), arrives.get(&event.cookie)) {
             (Some(from), Some(to)) => from == to,
             _ => !ends.contains(&self.places.get(displaced).wd()),
         }
@@ -175,7 +192,7 @@ impl Forest {
     pub(super) fn is_exchange(&mut self, parent: PlaceId, event: &RawEvent<'_>) -> bool {
         if is_dir(event)
             && let Some(displaced) = self.displaced_from(parent, event.name)
-            && self.has_changed_places(displaced)
+            && self.has_changed_places(displaced, event)
         {
             return true;
         }
