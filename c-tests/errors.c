@@ -205,6 +205,17 @@ TEST(a_mask_without_an_event_is_EINVAL)
     asyncinotify *in = open_instance();
     CHECK_INT(asyncinotify_add_watch(in, ".", 0, NULL), -EINVAL);
     CHECK_INT(asyncinotify_add_recursive(in, ".", 0, NULL, NULL), -EINVAL);
+    const struct {
+        uint32_t mask;
+        const char *means;
+    } alone[] = {{IN_ISDIR, "says in an event"}, {IN_ONLYDIR, "how to watch"}, {IN_ONESHOT, "how to watch"},
+                 {IN_DONT_FOLLOW | IN_EXCL_UNLINK, "how to watch"}};
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++) {
+        CHECK_INT(asyncinotify_add_watch(in, ".", alone[i].mask, NULL), -EINVAL);
+        CHECK_CONTAINS(asyncinotify_last_error_message(), "asks for no event");
+        CHECK_CONTAINS(asyncinotify_last_error_message(), alone[i].means);
+        CHECK_INT(asyncinotify_add_recursive(in, ".", alone[i].mask, NULL, NULL), -EINVAL);
+    }
     CHECK_INT(kernel_watches(in), 0);
     finish(in);
 }
@@ -383,8 +394,11 @@ TEST(no_permission_is_EACCES)
     }
     asyncinotify *in = open_instance();
     check_both(in, "locked/inside", -EACCES);
+    CHECK_CONTAINS(asyncinotify_last_error_message(), "\"locked\" may not be searched");
     check_both(in, "locked", -EACCES);
+    CHECK_CONTAINS(asyncinotify_last_error_message(), "\"locked\" may not be read");
     check_both(in, "unreadable", -EACCES);
+    CHECK_CONTAINS(asyncinotify_last_error_message(), "\"unreadable\" may not be read");
     finish(in);
     if (uid != 0) {
         SYS(chmod("locked", 0700));
@@ -394,18 +408,14 @@ TEST(no_permission_is_EACCES)
 
 /* ---- limits ---- */
 
-static void check_message_names_a_limit(const char *what)
+/* The call, what it was called on ("" if nothing), and the limit that was reached: that of the test's user namespace. */
+static void check_message_names_a_limit(const char *call, const char *on, const char *what, int most)
 {
     const char *message = asyncinotify_last_error_message();
-    char name[64];
-    snprintf(name, sizeof name, "max_user_%s", what);
-    CHECK_CONTAINS(message, name);
-    FILE *file = fopen(text("/proc/sys/fs/inotify/%s", name), "r");
-    char value[32] = "";
-    CHECK(file && fgets(value, sizeof value, file));
-    fclose(file);
-    value[strcspn(value, "\n")] = 0;
-    CHECK_CONTAINS(message, value);
+    CHECK_CONTAINS(message, call);
+    CHECK_CONTAINS(message, on);
+    CHECK_CONTAINS(message, text("raise user.max_inotify_%s, now %d,", what, most));
+    CHECK(!strstr(message, "fs.inotify"));
 }
 
 TEST(no_more_watches_is_ENOSPC_and_says_what_to_raise)
@@ -418,8 +428,7 @@ TEST(no_more_watches_is_ENOSPC_and_says_what_to_raise)
     for (int i = 0; i < 3; i++)
         watch(in, text("%d", i), IN_CREATE);
     CHECK_INT(asyncinotify_add_watch(in, "3", IN_CREATE, NULL), -ENOSPC);
-    check_message_names_a_limit("watches");
-    CHECK_CONTAINS(asyncinotify_last_error_message(), "add_watch");
+    check_message_names_a_limit("inotify_add_watch(2)", "\"3\"", "watches", 3);
     make_file("2/f"); /* the others go on */
     expect(in, "CREATE 2/f");
     asyncinotify_watch ids[3];
@@ -442,7 +451,7 @@ TEST(no_more_watches_for_a_tree_is_ENOSPC_and_leaves_nothing)
     asyncinotify_recursive_options options = {.size = sizeof options, .filter = any_directory,
                                               .filter_userdata = &destroyed, .filter_destroy = count_destroy};
     CHECK_INT(asyncinotify_add_recursive(in, "t", IN_CREATE, NULL, NULL), -ENOSPC);
-    check_message_names_a_limit("watches");
+    check_message_names_a_limit("inotify_add_watch(2)", "\"t/", "watches", 5);
     CHECK_INT(asyncinotify_add_recursive(in, "t", IN_CREATE, &options, NULL), -ENOSPC);
     options = (asyncinotify_recursive_options){.size = sizeof options, .flags = ASYNCINOTIFY_RECURSIVE_LIST_EXISTING};
     CHECK_INT(asyncinotify_add_recursive(in, "t", IN_CREATE, &options, NULL), -ENOSPC);
@@ -469,7 +478,7 @@ TEST(no_more_instances_is_EMFILE_and_says_what_to_raise)
     asyncinotify *in[2] = {open_instance(), open_instance()}, *third = NULL;
     int before = open_fds();
     CHECK_INT(asyncinotify_new(ASYNCINOTIFY_INIT_DEFAULT, &third), -EMFILE);
-    check_message_names_a_limit("instances");
+    check_message_names_a_limit("inotify_init1(2)", "", "instances", 2);
     CHECK_INT(open_fds(), before);
     finish(in[0]);
     third = open_instance();
@@ -497,7 +506,9 @@ TEST(no_more_file_descriptors_is_EMFILE_and_leaves_nothing)
         }
         CHECK_INT(result, -EMFILE);
         CHECK(in == NULL);
-        CHECK_CONTAINS(asyncinotify_last_error_message(), "open files");
+        const char *message = asyncinotify_last_error_message();
+        CHECK_CONTAINS(message, text("raise RLIMIT_NOFILE, now %d ", first_free + room));
+        CHECK(!strstr(message, "inotify instances"));
         CHECK_INT(open_fds(), before);
         failures++;
     }

@@ -11,8 +11,7 @@ const PURE: [&str; 2] = ["tree", "watches"];
 const PLAIN_TYPES: &str = "sys::Sys sys::dirent::Kind sys::directory::Identity";
 const STD: &str = "env fs io net os path process thread time";
 /// Plain data, which has no rule to keep: its fields are for all to read and write.
-const PLAIN_DATA: &str =
-    "Work Effects Addition NewTree Wanted Doubt Record RawEvent PathKey Entry Chunk Identity";
+const PLAIN_DATA: &str = "Work Effects Addition NewTree Wanted Doubt Failure Record RawEvent PathKey Entry Chunk Identity";
 const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 60;
 

@@ -10,7 +10,7 @@ use crate::scan::{base_name, watch_open};
 use crate::stream::Position;
 use crate::sys::Sys;
 use crate::sys::directory::{Access, DescriptorLinks, Directory};
-use crate::tree::{NewTree, RecursiveOptions};
+use crate::tree::{Failure, NewTree, RecursiveOptions};
 use crate::watch_id::WatchId;
 use crate::watches::{Addition, NO_PLACE, Owner, Target, ended_watch};
 use std::ffi::{CStr, CString, OsStr};
@@ -285,11 +285,11 @@ impl Engine {
 
     /// How the set-up of a tree that was waited for went.
     pub(crate) fn end_set_up(&mut self, index: u32) -> Result<()> {
-        let Err(errno) = self.forest.end_set_up(index) else {
+        let Err(Failure { errno, path }) = self.forest.end_set_up(index) else {
             return Ok(());
         };
-        let path = CString::new(self.forest.tree(index).path()).unwrap_or_default();
         self.discard_tree(index);
+        let path = CString::new(path).unwrap_or_default();
         Err(Call::SetUp.failed(errno, Some(&path)))
     }
 

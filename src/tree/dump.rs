@@ -1,6 +1,6 @@
 //! Trees and their places as text, for people.
 
-use super::{Forest, Place, Standing, flags};
+use super::{Failure, Forest, Place, Standing, flags};
 use crate::debug::Quoted;
 use crate::watches::{NO_PLACE, PlaceId};
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ impl Forest {
         for (_, state) in states.iter().filter(|(is, _)| *is) {
             write!(text, ", {state}")?;
         }
-        if let Some(errno) = tree.failure {
+        if let Some(Failure { errno, .. }) = &tree.failure {
             write!(text, ", failed with {errno}")?;
         }
         for (option, _) in tree.flags().iter_names() {

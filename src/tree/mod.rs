@@ -44,8 +44,8 @@ pub(crate) use find::Known;
 pub(crate) use flags::Telling;
 pub(crate) use places::{Place, PlaceRef};
 pub(crate) use repair::Cause;
+pub(crate) use tree::{Failure, NewTree, Tree};
 pub use tree::{Filter, RecursiveOptions};
-pub(crate) use tree::{NewTree, Tree};
 pub(crate) use wanted::{Answer, Question, Wanted};
 
 /// Where in its tree a place is.

@@ -1,6 +1,6 @@
 //! Repairs: all of a tree is watched anew, after an overflow, and when what is known of the tree may be wrong.
 
-use super::{Effects, Forest, Telling, flags};
+use super::{Effects, Failure, Forest, Telling, flags};
 use crate::debug::{Quoted, debug};
 use crate::mask::{EventFlags, Mask};
 use crate::stream::Record;
@@ -216,7 +216,8 @@ impl Forest {
         self.unqueue(root);
         let tree = &mut self.trees[index];
         if tree.setting_up {
-            tree.failure = Some(errno);
+            let path = tree.path().to_vec();
+            tree.failure = Some(Failure { errno, path });
             return;
         }
         if !was_lost {
@@ -246,7 +247,8 @@ impl Forest {
             libc::ENOSPC | libc::EMFILE | libc::ENFILE | libc::ENOMEM
         );
         if limit && tree.setting_up {
-            tree.failure = Some(errno);
+            let path = self.path_of(id);
+            self.trees[index].failure = Some(Failure { errno, path });
         } else if errno == libc::EXDEV {
             self.doom(id, fx);
         } else if tree.root == id {
@@ -258,10 +260,10 @@ impl Forest {
     }
 
     /// How the set-up of a tree that was waited for went.
-    pub(crate) fn end_set_up(&mut self, index: u32) -> Result<(), i32> {
+    pub(crate) fn end_set_up(&mut self, index: u32) -> Result<(), Failure> {
         let tree = &mut self.trees[index];
         tree.setting_up = false;
-        tree.failure.map_or(Ok(()), Err)
+        tree.failure.take().map_or(Ok(()), Err)
     }
 
     pub(crate) fn set_tree_path(

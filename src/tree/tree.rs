@@ -31,6 +31,12 @@ impl Default for RecursiveOptions {
     }
 }
 
+/// Why the set-up of a tree has failed, and at which directory.
+pub(crate) struct Failure {
+    pub(crate) errno: i32,
+    pub(crate) path: Vec<u8>,
+}
+
 /// What a tree begins with.
 pub(crate) struct NewTree {
     /// The root as it was given.
@@ -77,7 +83,7 @@ pub(crate) struct Tree {
     pub(super) announce: bool,
     /// The caller of `add_recursive` waits; a limit that is hit fails the call.
     pub(super) setting_up: bool,
-    pub(super) failure: Option<i32>,
+    pub(super) failure: Option<Failure>,
     /// A scan was wanted since the kernel's queue was last seen empty: something in it is not heard of yet.
     pub(super) scanning: bool,
     /// An ERROR was told since the last repair began: something in it may not be heard of.
