@@ -189,14 +189,16 @@ typedef struct asyncinotify asyncinotify;
  *
  * @return 0; or
  *   -EINVAL  unknown bits in `init_flags`, or `out` is NULL
- *   -EMFILE  fs.inotify.max_user_instances is reached, or the process has too many open files
+ *   -EMFILE  this user has as many instances as he may (fs.inotify.max_user_instances, or in a user namespace
+ *            user.max_inotify_instances), or the process has too many open files; the message says which
  *   -ENFILE  the system has too many open files, or the process 8 million handles
  *   -ENOMEM  the kernel is out of memory
  *
  * Never blocks, any thread.
  * Python: Inotify()
  */
-int asyncinotify_new(uint32_t init_flags, asyncinotify **out);
+int asyncinotify_new(uint32_t init_flags,
+                     asyncinotify **out);
 
 /**
  * Closes an instance and frees all that belongs to it: descriptors, watches, undelivered events, and userdata by its
@@ -451,15 +453,16 @@ typedef void (*asyncinotify_destroy)(void *userdata);
  * @param out   gets the watch; may be NULL
  *
  * @return 0; or
- *   -EINVAL        `self` is not an open handle, `path` is NULL, `mask` is 0 or has unknown bits, or both MASK_ADD and
- *                  MASK_CREATE
+ *   -EINVAL        `self` is not an open handle, `path` is NULL, `mask` asks for no event (it is 0, or has flags such as
+ *                  ISDIR, ONLYDIR or ONESHOT alone), has unknown bits, or both MASK_ADD and MASK_CREATE
  *   -EACCES        no permission to read what is to be watched, or to search a directory of its path
  *   -EEXIST        watched already, and MASK_CREATE was given
  *   -ELOOP         too many symbolic links in the path
  *   -ENAMETOOLONG  the path or a part of it is longer than the kernel takes
  *   -ENOENT        there is nothing at `path`
  *   -ENOMEM        the kernel is out of memory
- *   -ENOSPC        fs.inotify.max_user_watches is reached
+ *   -ENOSPC        this user has as many watches as he may: fs.inotify.max_user_watches, or in a user namespace
+ *                  user.max_inotify_watches; the message names the limit that was reached
  *   -ENOTDIR       not a directory, and ONLYDIR was given; or a part of the path is not one
  *
  * Does not wait for events, but looks the path up, which can take time on a network file system. Any thread; takes effect
@@ -1008,7 +1011,8 @@ typedef int (*asyncinotify_directory_callback)(asyncinotify *self,
  *   -ENFILE        the system has too many open files
  *   -ENOENT        there is nothing at `path`
  *   -ENOMEM        no memory
- *   -ENOSPC        fs.inotify.max_user_watches was reached before it returned; nothing is left behind
+ *   -ENOSPC        the limit of watches was reached before it returned, as for asyncinotify_add_watch(); nothing is left
+ *                  behind
  *   -ENOTDIR       the root is not a directory
  *
  * Blocks for the time it takes to read the tree, some 10 µs a directory; with BACKGROUND only for the root. Any thread;

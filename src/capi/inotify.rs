@@ -34,7 +34,8 @@ pub const ASYNCINOTIFY_TIMEOUT_DISABLED: i32 = -2;
 ///
 /// @return 0; or
 ///   -EINVAL  unknown bits in `init_flags`, or `out` is NULL
-///   -EMFILE  fs.inotify.max_user_instances is reached, or the process has too many open files
+///   -EMFILE  this user has as many instances as he may (fs.inotify.max_user_instances, or in a user namespace
+///            user.max_inotify_instances), or the process has too many open files; the message says which
 ///   -ENFILE  the system has too many open files, or the process 8 million handles
 ///   -ENOMEM  the kernel is out of memory
 ///

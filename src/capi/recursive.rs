@@ -91,7 +91,8 @@ pub const ASYNCINOTIFY_RECURSIVE_ONE_FILESYSTEM: u32 = 0x4;
 ///   -ENFILE        the system has too many open files
 ///   -ENOENT        there is nothing at `path`
 ///   -ENOMEM        no memory
-///   -ENOSPC        fs.inotify.max_user_watches was reached before it returned; nothing is left behind
+///   -ENOSPC        the limit of watches was reached before it returned, as for asyncinotify_add_watch(); nothing is left
+///                  behind
 ///   -ENOTDIR       the root is not a directory
 ///
 /// Blocks for the time it takes to read the tree, some 10 µs a directory; with BACKGROUND only for the root. Any thread;

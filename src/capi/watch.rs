@@ -91,15 +91,16 @@ pub const ASYNCINOTIFY_ONESHOT: u32 = 0x80000000;
 /// @param out   gets the watch; may be NULL
 ///
 /// @return 0; or
-///   -EINVAL        `self` is not an open handle, `path` is NULL, `mask` is 0 or has unknown bits, or both MASK_ADD and
-///                  MASK_CREATE
+///   -EINVAL        `self` is not an open handle, `path` is NULL, `mask` asks for no event (it is 0, or has flags such as
+///                  ISDIR, ONLYDIR or ONESHOT alone), has unknown bits, or both MASK_ADD and MASK_CREATE
 ///   -EACCES        no permission to read what is to be watched, or to search a directory of its path
 ///   -EEXIST        watched already, and MASK_CREATE was given
 ///   -ELOOP         too many symbolic links in the path
 ///   -ENAMETOOLONG  the path or a part of it is longer than the kernel takes
 ///   -ENOENT        there is nothing at `path`
 ///   -ENOMEM        the kernel is out of memory
-///   -ENOSPC        fs.inotify.max_user_watches is reached
+///   -ENOSPC        this user has as many watches as he may: fs.inotify.max_user_watches, or in a user namespace
+///                  user.max_inotify_watches; the message names the limit that was reached
 ///   -ENOTDIR       not a directory, and ONLYDIR was given; or a part of the path is not one
 ///
 /// Does not wait for events, but looks the path up, which can take time on a network file system. Any thread; takes effect
