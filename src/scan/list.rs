@@ -236,7 +236,10 @@ impl Scans {
         let (wd, path) = (listing.wd, Quoted(work.forest.path_of(id)));
         let void = if void { ", changed meanwhile" } else { "" };
         if listing.is_leaf {
-            return debug!(work.stream.log(), "scan {path} wd {wd}: a leaf{void}");
+            return debug!(
+                work.stream.log(),
+                "scan {path} wd {wd}: no subdirectories{void}"
+            );
         }
         let count = entries(&self.listed[listing.entries.clone()]).count();
         let plural = if count == 1 { "entry" } else { "entries" };
