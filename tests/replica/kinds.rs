@@ -83,7 +83,7 @@ const BASE: Kind = Kind {
     lazy: false,
 };
 
-pub const KINDS: [Kind; 26] = [
+pub const KINDS: [Kind; 22] = [
     Kind {
         name: "all_events_one_by_one",
         mask: IN_ALL_EVENTS,
@@ -180,20 +180,7 @@ pub const KINDS: [Kind; 26] = [
         place: Disk,
         ..BASE
     },
-    Kind {
-        name: "overflow",
-        queue: 24,
-        taking: OneByOne,
-        ..BASE
-    },
-    Kind {
-        name: "overflow_all_events_on_disk",
-        queue: 200,
-        mask: IN_ALL_EVENTS,
-        taking: Batches(16),
-        place: Disk,
-        ..BASE
-    },
+    // The one with a queue that is short: the simulation has all others, but no edges.
     Kind {
         name: "overflow_edge_lazy",
         queue: 8,
@@ -214,13 +201,6 @@ pub const KINDS: [Kind; 26] = [
         taking: Batches(8),
         cache: 4,
         place: Disk,
-        ..BASE
-    },
-    Kind {
-        name: "company_overflow",
-        company: true,
-        queue: 64,
-        taking: Dispatch(5),
         ..BASE
     },
     Kind {
@@ -248,13 +228,6 @@ pub const KINDS: [Kind; 26] = [
         lazy: true,
         taking: Batches(20),
         place: Disk,
-        ..BASE
-    },
-    Kind {
-        name: "swaps_overflow",
-        repertoire: Swaps,
-        queue: 40,
-        taking: OneByOne,
         ..BASE
     },
 ];
