@@ -108,3 +108,37 @@ fn it_needs_only_the_c_library() {
         );
     }
 }
+
+/// Not even a short-lived one: what starts threads and processes is not among the functions that it has of others.
+#[test]
+fn it_can_start_no_thread_and_no_process() {
+    let (path, data) = shared_object();
+    let file = ElfFile::<Header>::parse(&*data).unwrap();
+    let imported: BTreeSet<&str> = file
+        .dynamic_symbols()
+        .filter(|symbol| symbol.is_undefined())
+        .map(|symbol| symbol.name().unwrap())
+        .collect();
+    assert!(
+        imported.contains("inotify_add_watch"),
+        "{}: {imported:?}",
+        path.display()
+    );
+    let starts = [
+        "pthread_create",
+        "thrd_create",
+        "clone",
+        "fork",
+        "vfork",
+        "posix_spawn",
+        "posix_spawnp",
+        "execve",
+        "system",
+        "popen",
+    ];
+    let found: Vec<_> = starts
+        .iter()
+        .filter(|name| imported.contains(**name))
+        .collect();
+    assert!(found.is_empty(), "{}: {found:?}", path.display());
+}
