@@ -126,7 +126,7 @@ impl Directory {
     /// that is under way has told all its watchers when this returns. No watch sees it.
     pub(crate) fn wait_for_renames(&self) -> Sys<()> {
         loop {
-            let name = format!(".{:016x}{:016x}\0", random(), random());
+            let name = unheard_of_name();
             let name = CStr::from_bytes_with_nul(name.as_bytes()).unwrap_or_default();
             match self.kind_of(name) {
                 Err(libc::ENOENT) => return Ok(()),
@@ -289,6 +289,11 @@ impl Directory {
     }
 }
 
+/// A name that nobody can have guessed, with its NUL.
+fn unheard_of_name() -> String {
+    format!(".{:016x}{:016x}\0", random(), random())
+}
+
 /// A number that nobody can guess.
 fn random() -> u64 {
     static KEY: OnceLock<RandomState> = OnceLock::new();
@@ -334,6 +339,19 @@ mod tests {
     use super::*;
     use crate::mask::InitFlags;
     use crate::sys::dirent::entries;
+
+    #[test]
+    fn a_name_that_is_looked_up_for_its_lock_can_not_be_guessed() {
+        let names: std::collections::BTreeSet<String> =
+            (0..1000).map(|_| unheard_of_name()).collect();
+        assert_eq!(names.len(), 1000);
+        // No digit of them is the same in all: neither a process's number nor a count is in them.
+        let digits = |at: usize| names.iter().map(move |name| name.as_bytes()[at]);
+        for at in 1..33 {
+            let first = digits(at).next();
+            assert!(digits(at).any(|digit| Some(digit) != first), "digit {at}");
+        }
+    }
 
     #[test]
     fn a_directory_is_watched_without_proc_as_with_it() {
