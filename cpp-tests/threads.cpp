@@ -6,47 +6,47 @@
 #include <fstream>
 #include <thread>
 
-/* Runs until another thread closes the instance; `in_it` is true once events come, and orders nothing else between the threads. */
-static std::error_code run_until_closed(ain::inotify &inotify, std::atomic<bool> &in_it)
-{
+/* An instance that watches the working directory, and a thread that runs it until it is closed. */
+struct running {
+    ain::inotify inotify;
+    std::atomic<bool> in_it{false}; /* true once events come; orders nothing else between the threads */
     std::error_code error;
-    inotify.run([&](const ain::event &) { in_it.store(true, std::memory_order_relaxed); }, error);
-    return error;
-}
+    std::thread consumer;
 
-/* Makes events until the other thread has had one. */
-static void make_files_until(std::atomic<bool> &in_it)
-{
-    for (int i = 0; !in_it.load(std::memory_order_relaxed); i++) {
-        std::ofstream("file" + std::to_string(i));
-        std::this_thread::yield();
+    running()
+    {
+        inotify.set_sync_timeout(ain::infinite);
+        inotify.add_watch(".", ain_mask::create).release();
+        consumer = std::thread([this] {
+            inotify.run([this](const ain::event &) { in_it.store(true, std::memory_order_relaxed); }, error);
+        });
+        /* Until the other thread has had an event. */
+        for (int i = 0; !in_it.load(std::memory_order_relaxed); i++) {
+            std::ofstream("file" + std::to_string(i));
+            std::this_thread::yield();
+        }
     }
-}
+
+    void was_closed()
+    {
+        consumer.join();
+        CHECK(error == std::errc::operation_canceled);
+    }
+};
 
 TEST(close_ends_a_run_of_another_thread)
 {
-    ain::inotify inotify;
-    inotify.set_sync_timeout(ain::infinite);
-    inotify.add_watch(".", ain_mask::create).release();
-    std::atomic<bool> in_it{false};
-    std::error_code error;
-    std::thread consumer([&] { error = run_until_closed(inotify, in_it); });
-    make_files_until(in_it);
+    running thread;
+    ain::inotify &inotify = thread.inotify;
     inotify.close();
-    consumer.join();
-    CHECK(error == std::errc::operation_canceled);
+    thread.was_closed();
     CHECK(!inotify);
 }
 
 TEST(any_call_may_be_made_while_another_thread_runs)
 {
-    ain::inotify inotify;
-    inotify.set_sync_timeout(ain::infinite);
-    inotify.add_watch(".", ain_mask::create).release();
-    std::atomic<bool> in_it{false};
-    std::error_code error;
-    std::thread consumer([&] { error = run_until_closed(inotify, in_it); });
-    make_files_until(in_it);
+    running thread;
+    ain::inotify &inotify = thread.inotify;
     fs::create_directory("d");
     for (int i = 0; i < 50; i++) {
         auto watch = inotify.add_watch("d", ain_mask::open);
@@ -60,6 +60,5 @@ TEST(any_call_may_be_made_while_another_thread_runs)
     inotify.close();
     inotify.close();
     CHECK_EQUAL(inotify.fd(), -1);
-    consumer.join();
-    CHECK(error == std::errc::operation_canceled);
+    thread.was_closed();
 }
