@@ -360,10 +360,14 @@ impl Engine {
     }
 }
 
+/// What is in the masks of events only.
+fn output() -> Mask {
+    Mask::ISDIR | Mask::IGNORED | Mask::UNMOUNT | Mask::Q_OVERFLOW
+}
+
 fn check_tree_mask(mask: Mask) -> Result<()> {
     let flags = Mask::ONLYDIR | Mask::DONT_FOLLOW | Mask::EXCL_UNLINK;
-    let output = Mask::ISDIR | Mask::IGNORED | Mask::UNMOUNT | Mask::Q_OVERFLOW;
-    let strange = mask - Mask::ALL - flags - output;
+    let strange = mask - Mask::ALL - flags - output();
     if mask.bits() & !Mask::all().bits() != 0 || !strange.is_empty() {
         let text = format!("the mask has bits a recursive watch does not take: {strange}");
         return Err(Error::new(libc::EINVAL, text));
@@ -376,10 +380,9 @@ fn check_asks(mask: Mask) -> Result<()> {
     if mask.intersects(Mask::ALL) {
         return Ok(());
     }
-    let output = Mask::ISDIR | Mask::IGNORED | Mask::UNMOUNT | Mask::Q_OVERFLOW;
     let text = if mask.is_empty() {
         "the mask is empty: it asks for no event".to_owned()
-    } else if mask.intersects(output) {
+    } else if mask.intersects(output()) {
         format!(
             "the mask asks for no event: {mask} says in an event what it is of; add CREATE, DELETE, MODIFY or others"
         )

@@ -47,7 +47,19 @@ impl Scans {
         if self.listings.is_empty() && self.backfills.is_empty() {
             self.listed.clear();
         }
-        let at = self.listed.len();
+        let start = self.listed.len();
+        self.push_listing(id, wanted, (directory, wd), (start, false), work);
+    }
+
+    /// Notes a directory that is watched, and what was read of it from `start` on: whether there are subdirectories in it.
+    fn push_listing(
+        &mut self,
+        id: PlaceId,
+        wanted: Wanted,
+        (directory, wd): (Option<Directory>, i32),
+        (start, has_directories): (usize, bool),
+        work: &mut Work<'_>,
+    ) {
         work.forest.set_listing(id, true);
         self.listings.push_back(Listing {
             wanted,
@@ -55,8 +67,8 @@ impl Scans {
             wd,
             is_leaf: directory.is_none(),
             directory,
-            entries: at..at,
-            has_directories: false,
+            entries: start..self.listed.len(),
+            has_directories,
         });
     }
 
@@ -140,16 +152,7 @@ impl Scans {
             self.abandon(wd, work);
             return false;
         };
-        work.forest.set_listing(id, true);
-        self.listings.push_back(Listing {
-            wanted,
-            epoch: work.forest.tree_of(id).epoch(),
-            wd,
-            is_leaf: directory.is_none(),
-            directory,
-            entries: start..self.listed.len(),
-            has_directories,
-        });
+        self.push_listing(id, wanted, (directory, wd), (start, has_directories), work);
         true
     }
 
