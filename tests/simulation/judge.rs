@@ -17,18 +17,6 @@ use crate::support::replica::{
     Entries, Expect, Fault, Replica, SYNC_BEGIN, SYNC_END, SYNTHETIC, Told, Verdict, WHOLE, fault,
 };
 
-/// What a program without a list finds strange while a repair is under way, which names nothing that it finds.
-const UNNAMED: [&str; 8] = [
-    "error-of-an-unknown-path",
-    "its-directory-is-not-known",
-    "create-of-what-is-there",
-    "left-but-was-not-there",
-    "left-as-another-kind",
-    "came-from-where-nothing-left",
-    "found-but-not-named",
-    "happened-to-what-is-not-there",
-];
-
 /// Something has happened to an entry, and an event must say so before the next rest.
 struct Owed {
     id: u32,
@@ -66,8 +54,6 @@ pub struct Judge {
     /// An ERROR of the root, until a SYNC_END: it can't be reached, so nothing that is not watched yet can be; and what is
     /// watched may stay so, but is not listed.
     pub lost: bool,
-    /// Untrue, unless a repair follows.
-    dubious: Option<Fault>,
     /// A call was made to fail, or a limit may be reached: an ERROR is no wonder.
     pub excused: bool,
     /// The tree is set up: from now on what happens is told.
@@ -119,7 +105,6 @@ impl Judge {
             blind: BTreeSet::new(),
             errored: BTreeSet::new(),
             lost: false,
-            dubious: None,
             excused: false,
             set_up: false,
             heard_whole: false,
@@ -329,20 +314,11 @@ impl Judge {
         let odd =
             |view: &Rc<View>| view.is_partly_closed() || view.path.as_ref() != Some(&self.given);
         self.replica.unsure = self.excused || self.views.iter().any(odd);
-        match self.replica.take(event) {
-            // A repair without a list names nothing that it finds; SYNC_END says that all is to be looked at anew.
-            Err(fault) if UNNAMED.contains(&fault.kind) && !self.expect.lists => {
-                self.dubious = Some(fault)
-            }
-            other => other?,
-        }
+        self.replica.take(event)?;
         match self.judge_paths(event, &within) {
             // Whether two entries have changed places or one has gone there and back can take a repair to tell.
-            Err(fault) if self.expect.swaps => self.dubious = Some(fault),
-            other => other?,
-        }
-        if event.flagged(SYNC_BEGIN) || (event.flagged(SYNC_END) && !self.expect.lists) {
-            self.dubious = None;
+            Err(fault) if self.expect.swaps => self.replica.wants_repair(fault),
+            verdict => verdict?,
         }
         self.judge_errors()?;
         if event.flagged(SYNC_BEGIN) {

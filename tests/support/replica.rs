@@ -86,11 +86,26 @@ enum Known {
     Unlisted,
 }
 
+/// What a program without a list finds strange while a repair is under way, as nothing tells of its beginning: what happens
+/// before SYNC_END may go untold.
+const UNTOLD: [&str; 8] = [
+    "error-of-an-unknown-path",
+    "its-directory-is-not-known",
+    "create-of-what-is-there",
+    "left-but-was-not-there",
+    "left-as-another-kind",
+    "came-from-where-nothing-left",
+    "found-but-not-named",
+    "happened-to-what-is-not-there",
+];
+
 pub struct Replica {
     root: Vec<u8>,
     expect: Expect,
     entries: Branch,
     known: Known,
+    /// What only a repair can explain, of which nothing was told yet.
+    unexplained: Option<Fault>,
     /// What a MOVED_FROM took away, by cookie, until its MOVED_TO comes: the path, and what was there and below.
     moving: HashMap<u32, (Vec<u8>, Branch)>,
     /// The root was watched at the last rest.
@@ -116,6 +131,7 @@ impl Replica {
             expect,
             entries: Branch::new(),
             known: Known::Whole,
+            unexplained: None,
             moving: HashMap::new(),
             settled: false,
             blind_root: false,
@@ -178,8 +194,23 @@ impl Replica {
         )
     }
 
+    /// An event is strange, but for a repair that is under way. Its bracket, or SYNC_END, must say so before the next rest.
+    pub fn wants_repair(&mut self, fault: Fault) {
+        self.unexplained.get_or_insert(fault);
+    }
+
     /// One event of this tree. Err says what cannot be true about it.
     pub fn take(&mut self, event: &Told) -> Verdict {
+        match self.judge(event) {
+            Err(fault) if !self.expect.lists && UNTOLD.contains(&fault.kind) => {
+                self.wants_repair(fault);
+                Ok(())
+            }
+            verdict => verdict,
+        }
+    }
+
+    fn judge(&mut self, event: &Told) -> Verdict {
         if self.ended {
             return Err(fault("after-the-end", event));
         }

@@ -12,9 +12,6 @@ impl Judge {
     /// Nothing is outstanding. `directories` are those that the library says it watches.
     pub fn at_rest(&mut self, directories: &[Vec<u8>]) -> Verdict {
         self.replica.at_rest()?;
-        if let Some(fault) = self.dubious.take() {
-            return Err(fault);
-        }
         let view = self.now().clone();
         if view.path.is_none() && self.lost && self.excused {
             // Its end was among what was lost, and without /proc nobody can tell that it has come.
@@ -32,8 +29,9 @@ impl Judge {
             return Ok(());
         }
         let disk = self.disk();
-        if self.replica.is_unlisted() {
-            self.replica.start_from(&disk);
+        let unlisted = self.replica.is_unlisted();
+        self.replica.compare(&disk)?;
+        if unlisted {
             for (path, node) in &view.entries {
                 if self.blind.contains(&node.id) {
                     self.replica
@@ -41,7 +39,6 @@ impl Judge {
                 }
             }
         }
-        self.replica.compare(&disk)?;
         self.judge_directories(&view, directories)?;
         self.judge_owed()?;
         self.views = vec![view];

@@ -20,6 +20,7 @@ impl Replica {
             }
         };
         self.begun += 1;
+        self.unexplained = None;
         self.blind_root = false;
         for entry in self.entries.values_mut() {
             entry.marked = false;
@@ -37,6 +38,7 @@ impl Replica {
                 self.repairs += u64::from(self.begun > 0);
             }
             self.begun += 1;
+            self.unexplained = None;
             self.known = Known::Unlisted;
             return Ok(());
         }

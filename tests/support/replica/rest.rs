@@ -11,6 +11,9 @@ impl Replica {
         for entry in self.entries.values_mut() {
             entry.settled = true;
         }
+        if let Some(fault) = self.unexplained.take() {
+            return Err(fault);
+        }
         match self.known {
             _ if self.ended || self.blind_root => Ok(()),
             Known::Listing { .. } => Err(fault("bracket-not-ended", "SYNC_END is missing")),
@@ -19,9 +22,17 @@ impl Replica {
         }
     }
 
-    /// At rest: the replica against what is below the root, by the paths that events have.
-    pub fn compare(&self, disk: &Entries) -> Verdict {
-        if !self.expect.complete || self.ended || self.is_unlisted() {
+    /// At rest: the replica against what is below the root, by the paths that events have. After a SYNC_END alone it is made
+    /// from what is there.
+    pub fn compare(&mut self, disk: &Entries) -> Verdict {
+        if self.ended {
+            return Ok(());
+        }
+        if self.is_unlisted() {
+            self.start_from(disk);
+            return Ok(());
+        }
+        if !self.expect.complete {
             return Ok(());
         }
         let known = |(path, _): &(&Vec<u8>, &bool)| !self.is_blind(path);
