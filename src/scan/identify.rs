@@ -18,7 +18,7 @@ pub(super) struct Identified {
 }
 
 impl Scans {
-    /// Makes the directory with this descriptor that of the place; None: a repair has begun instead.
+    /// Makes the directory with this descriptor that of the place; None: a repair has begun instead, or the scan has failed.
     pub(super) fn identify(
         &mut self,
         id: PlaceId,
@@ -64,6 +64,10 @@ impl Scans {
                     work.forest.was_overtaken(identified.place);
                     return Ok(None);
                 }
+                Settled::CantTell(errno) => {
+                    work.scan_failed(identified.place, errno);
+                    return Ok(None);
+                }
             }
         }
         let (forest, mut fx) = work.trees();
@@ -92,15 +96,16 @@ impl Scans {
             }
             Known::Doomed => false,
             Known::Moved => work.forest.takes_doubts_away_with(other),
-            Known::InPlace if self.open_if_still_at(other, work)?.is_some() => {
-                return Ok(Settled::BindMount);
-            }
-            Known::InPlace => {
-                // With no event that takes it away, something else has its name, and was taken for it.
-                self.wait_for_renames_above(other, work);
-                work.stream.drain()?;
-                is_clean(other, work.stream, work.forest)
-            }
+            Known::InPlace => match self.open_if_still_at(other, work) {
+                Ok(Some(_)) => return Ok(Settled::BindMount),
+                Ok(None) => {
+                    // With no event that takes it away, something else has its name, and was taken for it.
+                    self.wait_for_renames_above(other, work);
+                    work.stream.drain()?;
+                    is_clean(other, work.stream, work.forest)
+                }
+                Err(errno) => return Ok(Settled::CantTell(errno)),
+            },
         };
         if uncertain {
             work.begin_sync(work.forest.place(other).tree(), cause);
@@ -124,6 +129,8 @@ enum Settled {
     At(PlaceId),
     /// Nothing says what has happened.
     Repair,
+    /// The look at the other place has failed.
+    CantTell(i32),
 }
 
 impl Work<'_> {
