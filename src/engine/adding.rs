@@ -277,6 +277,10 @@ impl Engine {
         let (_, mut work) = self.scans();
         let links = DescriptorLinks::of_this_thread();
         let wd = watch_open(root, &links, place, mask, &mut work)?;
+        if self.watches.owner(wd).is_some() {
+            // The others may have asked for less. What was told before is decoded before the root is scanned.
+            self.drain()?;
+        }
         self.scans.is_reading(wd);
         let (forest, mut fx) = self.trees();
         forest.assign_wd(place, wd, &mut fx);

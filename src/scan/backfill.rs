@@ -26,6 +26,8 @@ struct First {
 pub(super) struct Before {
     /// Of the directory's first own event, or behind all that is queued.
     position: Position,
+    /// No event of the directory comes before that.
+    is_first: bool,
     /// Perhaps listed, but they came after the watch: the kernel tells of them. Sorted.
     skip: Vec<Vec<u8>>,
     /// Not listed, or not as what they were, but they went after the watch: they were there.
@@ -35,15 +37,16 @@ pub(super) struct Before {
 }
 
 impl Before {
-    /// From what was listed in the directory with this descriptor, and what is queued.
+    /// From what was listed in the directory with this descriptor, and what is queued from `since` on.
     pub(super) fn of(
-        wd: i32,
+        (wd, since): (i32, Position),
         listed: &[u8],
         pending: Option<&Pending<'_>>,
         work: &Work<'_>,
     ) -> Before {
         let mut before = Before {
             position: work.stream.tail(),
+            is_first: since == Position::default(),
             skip: Vec::new(),
             extra: Vec::new(),
             renamed_away: Vec::new(),
@@ -54,7 +57,8 @@ impl Before {
         let coming = (Mask::MOVED_TO | Mask::CREATE).bits();
         // The first event of each name.
         let mut first: BTreeMap<&[u8], First> = BTreeMap::new();
-        for (position, event) in pending.of_wd(wd) {
+        let heard = pending.of_wd(wd).filter(|(position, _)| *position >= since);
+        for (position, event) in heard {
             before.position = before.position.min(*position);
             if event.mask & Forest::structural().bits() != 0 && !event.name.is_empty() {
                 // What arrived there and is said to leave as another kind has changed places with it, and stays.
@@ -118,7 +122,7 @@ pub(super) struct Backfill {
     before: Before,
     /// What is still to be told of `Scans::listed`.
     entries: Range<usize>,
-    /// No subdirectory was known before.
+    /// No subdirectory was known before, and none can be when this is told.
     fresh: bool,
 }
 
@@ -132,9 +136,9 @@ impl Backfill {
         Backfill {
             place: forest.places().reference(id),
             epoch: forest.tree_of(id).epoch(),
+            fresh: before.is_first && forest.places().first_child(id).is_none(),
             before,
             entries,
-            fresh: forest.places().first_child(id).is_none(),
         }
     }
 

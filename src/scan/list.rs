@@ -2,8 +2,10 @@
 
 use super::backfill::{Backfill, Before};
 use super::pending::Pending;
+use super::reach::Watched;
 use super::{Pace, Scans, Work};
 use crate::debug::{Quoted, debug};
+use crate::stream::Position;
 use crate::sys::Sys;
 use crate::sys::directory::Directory;
 use crate::sys::dirent::{Chunk, entries};
@@ -18,6 +20,8 @@ pub(super) struct Listing {
     /// Of its tree, when the listing began.
     epoch: u32,
     wd: i32,
+    /// From here on the kernel tells all that the tree asks for.
+    since: Position,
     /// None once it is listed, if descriptors are short.
     directory: Option<Directory>,
     entries: Range<usize>,
@@ -40,15 +44,14 @@ impl Scans {
         &mut self,
         id: PlaceId,
         wanted: Wanted,
-        directory: Option<Directory>,
-        wd: i32,
+        watched: Watched,
         work: &mut Work<'_>,
     ) {
         if self.listings.is_empty() && self.backfills.is_empty() {
             self.listed.clear();
         }
         let start = self.listed.len();
-        self.push_listing(id, wanted, (directory, wd), (start, false), work);
+        self.push_listing(id, wanted, watched, (start, false), work);
     }
 
     /// Notes a directory that is watched, and what was read of it from `start` on: whether there are subdirectories in it.
@@ -56,7 +59,7 @@ impl Scans {
         &mut self,
         id: PlaceId,
         wanted: Wanted,
-        (directory, wd): (Option<Directory>, i32),
+        watched: Watched,
         (start, has_directories): (usize, bool),
         work: &mut Work<'_>,
     ) {
@@ -64,9 +67,10 @@ impl Scans {
         self.listings.push_back(Listing {
             wanted,
             epoch: work.forest.tree_of(id).epoch(),
-            wd,
-            is_leaf: directory.is_none(),
-            directory,
+            wd: watched.wd,
+            since: watched.since,
+            is_leaf: watched.directory.is_none(),
+            directory: watched.directory,
             entries: start..self.listed.len(),
             has_directories,
         });
@@ -140,19 +144,17 @@ impl Scans {
     }
 
     fn list_at_once(&mut self, id: PlaceId, wanted: Wanted, work: &mut Work<'_>) -> bool {
-        let Ok((directory, wd)) = self.watch_and_open(id, work) else {
+        let Ok(watched) = self.watch_and_open(id, work) else {
             return false;
         };
         let start = self.listed.len();
-        let Some(has_directories) = directory
-            .as_ref()
-            .map_or(Some(false), |it| self.read_small(it))
-        else {
+        let directory = watched.directory.as_ref();
+        let Some(has_directories) = directory.map_or(Some(false), |it| self.read_small(it)) else {
             self.listed.truncate(start);
-            self.abandon(wd, work);
+            self.abandon(watched.wd, work);
             return false;
         };
-        self.push_listing(id, wanted, (directory, wd), (start, has_directories), work);
+        self.push_listing(id, wanted, watched, (start, has_directories), work);
         true
     }
 
@@ -210,7 +212,7 @@ impl Scans {
                 };
                 let entries = &self.listed[listing.entries.clone()];
                 (told && pending.is_none_or(allows))
-                    .then(|| Before::of(listing.wd, entries, pending, work))
+                    .then(|| Before::of((listing.wd, listing.since), entries, pending, work))
             });
             results.push(before);
         }

@@ -6,11 +6,21 @@
 
 use super::{Scans, Work};
 use crate::mask::Mask;
+use crate::stream::Position;
 use crate::sys::Sys;
 use crate::sys::directory::{Access, DescriptorLinks, Directory};
 use crate::tree::{PlaceRef, Standing, Tree};
 use crate::watches::{NO_PLACE, Owner, PlaceId};
 use std::ffi::CString;
+
+/// A directory that a scan has just watched.
+pub(super) struct Watched {
+    /// None: it is a leaf.
+    pub(super) directory: Option<Directory>,
+    pub(super) wd: i32,
+    /// From here on the kernel tells all that the tree asks for.
+    pub(super) since: Position,
+}
 
 #[derive(Default)]
 pub(super) struct Reach {
@@ -145,11 +155,7 @@ impl Scans {
     }
 
     /// Opens a directory to list it, and watches it. ESTALE: its parent is not where it should be.
-    pub(super) fn open_and_watch(
-        &mut self,
-        id: PlaceId,
-        work: &mut Work<'_>,
-    ) -> Sys<(Directory, i32)> {
+    fn open_and_watch(&mut self, id: PlaceId, work: &mut Work<'_>) -> Sys<(Directory, i32)> {
         self.with_spare_descriptors(work, |scans, work| {
             scans.open_parent(id, work)?;
             let (parent, name) = work.entry_of(id);
@@ -175,11 +181,22 @@ impl Scans {
     }
 
     /// Watches a directory, and opens it to list it; a leaf is not opened.
-    pub(super) fn watch_and_open(
-        &mut self,
-        id: PlaceId,
-        work: &mut Work<'_>,
-    ) -> Sys<(Option<Directory>, i32)> {
+    pub(super) fn watch_and_open(&mut self, id: PlaceId, work: &mut Work<'_>) -> Sys<Watched> {
+        let (directory, wd) = self.watch_somehow(id, work)?;
+        match told_since(id, wd, work) {
+            Ok(since) => Ok(Watched {
+                directory,
+                wd,
+                since,
+            }),
+            Err(errno) => {
+                self.abandon(wd, work);
+                Err(errno)
+            }
+        }
+    }
+
+    fn watch_somehow(&mut self, id: PlaceId, work: &mut Work<'_>) -> Sys<(Option<Directory>, i32)> {
         let may_be_leaf = !work.watches.hears_reading() && work.forest.may_be_leaf(id);
         if may_be_leaf
             && let Some(device) = self.device_counting_links(id, work)
@@ -258,6 +275,18 @@ impl Scans {
             anchor.open.push((reference, directory));
         }
     }
+}
+
+/// From where on the kernel tells all that the tree of a place asks for. Where others had the directory already, it was told
+/// before of what they ask for.
+fn told_since(id: PlaceId, wd: i32, work: &mut Work<'_>) -> Sys<Position> {
+    let (forest, fx) = work.trees();
+    let is_known = forest.place(id).wd() == wd || !forest.others_with(id, wd, &fx).is_empty();
+    if is_known || fx.watches.owner(wd).is_none() {
+        return Ok(Position::default());
+    }
+    work.stream.drain()?;
+    Ok(work.stream.tail())
 }
 
 /// Watches the very directory that is open, for a tree.

@@ -43,8 +43,8 @@ impl Scans {
             debug!(work.stream.log(), "scan {path}: error {errno}");
         }
         match opened {
-            Ok((directory, wd)) => {
-                self.begin_listing(id, wanted, directory, wd, work);
+            Ok(watched) => {
+                self.begin_listing(id, wanted, watched, work);
                 self.list_on(pace, work)
             }
             Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => {

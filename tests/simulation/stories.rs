@@ -3,6 +3,7 @@
 //! descriptors that run out, storms, and many directories.
 
 mod descriptors;
+mod overlaps;
 mod storms;
 mod swaps;
 
@@ -33,7 +34,7 @@ const SEQUENCES: [&str; 4] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 9] = [
+const STORIES: [Story; 10] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -49,6 +50,10 @@ const STORIES: [Story; 9] = [
     ("storm-in-the-foreground", storms::in_the_foreground),
     ("storm-in-the-background", storms::in_the_background),
     ("many-moved-out", storms::many_moved_out),
+    (
+        "what-only-one-tree-asks-for",
+        overlaps::what_only_one_asks_for,
+    ),
 ];
 
 /// Plays all of them; `findings` gets the sequences, the stories are printed.
