@@ -96,13 +96,13 @@ impl Kernel {
         self.inode_of(dentry).is_directory()
     }
 
-    /// Whether a directory on a device has two links, or may have them for a moment: while something is made, removed or
-    /// renamed in it, a link may be missing.
+    /// Whether a directory on a device has two links, or may have them for a moment: while a subdirectory comes or is renamed
+    /// in it, a link may be missing.
     pub(super) fn is_leaf(&self, dentry: DentryId, device: u64) -> bool {
         let inode = self.inode_of(dentry);
         let dentries = inode.entries.values().flatten();
         let subdirectories = dentries.filter(|&&it| self.is_directory(it)).count();
-        let missing = usize::from(self.is_changing(self.dentries[dentry].inode));
+        let missing = usize::from(self.is_gaining(self.dentries[dentry].inode));
         inode.is_directory()
             && self.filesystems[inode.filesystem].dev == device
             && subdirectories <= missing

@@ -26,6 +26,10 @@ pub(super) struct Running {
     subdirectories: [usize; 2],
 }
 
+/// The events of entries that come, and of all that come or go.
+const COMES: u32 = libc::IN_CREATE | libc::IN_MOVED_TO;
+const ALL: u32 = COMES | libc::IN_DELETE | libc::IN_MOVED_FROM;
+
 enum Stepped {
     More,
     Last,
@@ -34,12 +38,12 @@ enum Stepped {
 }
 
 impl Running {
-    /// How often it will tell of subdirectories of a directory.
-    fn tells_of_subdirectories(&self, inode: Option<InodeId>) -> usize {
+    /// How often it will tell of subdirectories of a directory by an event with one of these bits.
+    fn tells_of_subdirectories(&self, inode: InodeId, bits: u32) -> usize {
         let is_of = |action: &&Action| match action {
             Action::Entry {
                 directory, mask, ..
-            } => Some(*directory) == inode && mask & libc::IN_ISDIR != 0,
+            } => *directory == inode && mask & libc::IN_ISDIR != 0 && mask & bits != 0,
             _ => false,
         };
         self.actions.iter().filter(is_of).count()
@@ -47,13 +51,15 @@ impl Running {
 }
 
 impl Kernel {
-    /// Whether an operation is under way with a subdirectory, of which the directory's watches have not been told. The
-    /// filesystem changes the links before the change can be seen, so they may be those of a moment before.
-    pub(super) fn is_changing(&self, inode: InodeId) -> bool {
+    /// Whether an operation is under way that brings a subdirectory, or renames one, and of which the directory's watches
+    /// have not been told. The filesystem counts it before or after it can be seen. One that leaves is counted no more when
+    /// it can't be seen any more.
+    pub(super) fn is_gaining(&self, inode: InodeId) -> bool {
         self.running.iter().any(|running| {
             let held = running.locks.held.iter().zip(running.subdirectories);
             held.filter(|(held, _)| **held == Some(inode))
-                .any(|(held, all)| all > 0 && running.tells_of_subdirectories(*held) == all)
+                .any(|(_, all)| all > 0 && running.tells_of_subdirectories(inode, ALL) == all)
+                && running.tells_of_subdirectories(inode, COMES) > 0
         })
     }
 
@@ -245,7 +251,8 @@ impl Kernel {
         if !swaps_directories {
             let running = &mut self.running[index];
             let held = running.locks.held;
-            running.subdirectories = held.map(|inode| running.tells_of_subdirectories(inode));
+            running.subdirectories = held
+                .map(|held| held.map_or(0, |inode| running.tells_of_subdirectories(inode, ALL)));
         }
         Ok(None)
     }

@@ -281,6 +281,11 @@ fn a_link_may_be_missing_until_the_first_word_of_a_change() {
     assert_eq!(step(&mut rename), Ok(true));
     assert!(!root.is_leaf(b"a"));
     while step(&mut rename) == Ok(true) {}
+    run(Operation::Mkdir(path("/a/d")));
+    let mut leaves = begin(Operation::Rename(path("/a/d"), path("/d")));
+    assert_eq!(step(&mut leaves), Ok(true));
+    assert!(!root.is_leaf(b"a"));
+    while step(&mut leaves) == Ok(true) {}
     run(Operation::Rmdir(path("/a/c")));
     assert!(root.is_leaf(b"a"));
     with_kernel(|kernel| kernel.set_counts_links(false));
