@@ -18,13 +18,42 @@ use crate::support::replica::{
 };
 
 /// Something has happened to an entry, and an event must say so before the next rest.
+#[derive(Clone)]
 struct Owed {
     id: u32,
     bits: u32,
-    /// Where the entry was since.
+    /// Where the entry is, but for other names of the same file.
+    at: BTreeSet<Path>,
+    /// Where it was since.
     paths: BTreeSet<Path>,
     /// Its being there when a list began; it need not be told if it moves.
     listed: bool,
+}
+
+impl Owed {
+    fn new(id: u32, bits: u32, path: Path, listed: bool) -> Owed {
+        let at = BTreeSet::from([path]);
+        Owed {
+            id,
+            bits,
+            paths: at.clone(),
+            at,
+            listed,
+        }
+    }
+
+    /// One thing has changed: whether the entry has moved. A name that the file got besides is another entry.
+    fn follow(&mut self, before: &View, now: &View) -> bool {
+        let names = |view: &View| -> BTreeSet<Path> { view.paths_of(self.id).cloned().collect() };
+        let (old, new) = (names(before), names(now));
+        if self.at.is_subset(&new) {
+            return false;
+        }
+        let came = new.difference(&old);
+        self.at = self.at.intersection(&new).chain(came).cloned().collect();
+        self.paths.extend(self.at.iter().cloned());
+        true
+    }
 }
 
 pub struct Judge {
@@ -61,7 +90,7 @@ pub struct Judge {
     /// The operation under way has begun since.
     heard_whole: bool,
     /// What each operation under way is about: the entry that was at its path when it began, if there was one.
-    subjects: Vec<Option<u32>>,
+    subjects: Vec<Option<Owed>>,
     /// The tree of the root, not one beside it.
     pub main: bool,
     /// How many ERRORs were told.
@@ -160,11 +189,14 @@ impl Judge {
 
     /// The world has changed.
     pub fn look(&mut self, view: Rc<View>) {
+        let before = self.now().clone();
+        for subject in self.subjects.iter_mut().flatten() {
+            subject.follow(&before, &view);
+        }
         self.owed.retain_mut(|owed| {
-            let before = owed.paths.len();
-            owed.paths.extend(view.paths_of(owed.id).cloned());
-            let still = owed.id == self.root || view.paths_of(owed.id).next().is_some();
-            still && !(owed.listed && owed.paths.len() != before)
+            let moved = owed.follow(&before, &view);
+            let still = owed.id == self.root || !owed.at.is_empty();
+            still && !(owed.listed && moved)
         });
         self.views.push(view);
     }
@@ -195,8 +227,11 @@ impl Judge {
         let subject = happenings(operation)
             .first()
             .and_then(|(_, path)| self.within(path))
-            .and_then(|within| self.now().entries.get(&within));
-        self.subjects.push(subject.map(|node| node.id));
+            .and_then(|within| {
+                let node = self.now().entries.get(&within)?;
+                Some(Owed::new(node.id, 0, within, false))
+            });
+        self.subjects.push(subject);
         for (bit, path) in happenings(operation) {
             let of_root = bit & (IN_MOVE_SELF | IN_DELETE_SELF) != 0;
             let within = if bit == IN_DELETE_SELF && self.now().path.is_none() {
@@ -215,9 +250,14 @@ impl Judge {
     }
 
     /// An operation is done, or has failed half way.
-    pub fn over(&mut self) -> Option<u32> {
+    fn over(&mut self) -> Option<Owed> {
         // A tree may have been added since it began.
         self.subjects.pop().flatten()
+    }
+
+    /// An operation has failed half way.
+    pub fn failed(&mut self) {
+        self.over();
     }
 
     /// An operation is done: all of it is queued.
@@ -234,33 +274,25 @@ impl Judge {
                 continue;
             };
             // Something else may have its name by now.
-            let is_subject = |node: &&Node| subject.is_none_or(|id| node.id == id);
+            let is_subject = |node: &&Node| subject.as_ref().is_none_or(|it| node.id == it.id);
             match self.now().entries.get(&within).filter(is_subject) {
                 Some(node) if self.is_told_of(&within) => self.owe(node.id, bit, within),
                 None if within.is_empty() && self.heard_whole => self.owe(self.root, bit, within),
                 Some(_) => {}
-                None => self.owe_elsewhere(subject, bit),
+                None => self.owe_elsewhere(subject.as_ref(), bit),
             }
         }
     }
 
     /// Something happened to an entry that has another path by now.
-    fn owe_elsewhere(&mut self, subject: Option<u32>, bit: u32) {
-        let path = subject.and_then(|id| self.now().paths_of(id).next().cloned());
-        if let (Some(id), Some(path)) = (subject, path.filter(|path| self.is_told_of(path))) {
-            self.owe(id, bit, path);
-        }
+    fn owe_elsewhere(&mut self, subject: Option<&Owed>, bits: u32) {
+        let subject = subject.filter(|it| it.at.iter().any(|path| self.is_told_of(path)));
+        let owed = subject.map(|it| Owed { bits, ..it.clone() });
+        self.owed.extend(owed);
     }
 
     fn owe(&mut self, id: u32, bits: u32, path: Path) {
-        let paths = BTreeSet::from([path]);
-        let listed = false;
-        self.owed.push(Owed {
-            id,
-            bits,
-            paths,
-            listed,
-        });
+        self.owed.push(Owed::new(id, bits, path, false));
     }
 
     /// Whether the depth and the filter let the tree tell of a path.
@@ -420,12 +452,7 @@ impl Judge {
             .filter(|(path, node)| node.kind == Kind::Regular && self.is_told_of(path));
         let owed: Vec<Owed> = files
             .filter(|(path, node)| stayed(path, node.id))
-            .map(|(path, node)| Owed {
-                id: node.id,
-                bits,
-                paths: BTreeSet::from([path.clone()]),
-                listed: true,
-            })
+            .map(|(path, node)| Owed::new(node.id, bits, path.clone(), true))
             .collect();
         self.owed.extend(owed);
     }

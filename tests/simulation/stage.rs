@@ -135,7 +135,7 @@ impl Stage {
         self.note(|| format!("world: {operation} fails with {errno}"));
         if self.begun {
             for judge in &mut self.judges {
-                judge.over();
+                judge.failed();
             }
         }
         self.pending = None;

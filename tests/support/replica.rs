@@ -88,12 +88,16 @@ enum Known {
 
 /// What a program without a list finds strange while a repair is under way, as nothing tells of its beginning: what happens
 /// before SYNC_END may go untold.
-const UNTOLD: [&str; 8] = [
+const UNTOLD: [&str; 12] = [
     "error-of-an-unknown-path",
     "its-directory-is-not-known",
     "create-of-what-is-there",
     "left-but-was-not-there",
     "left-as-another-kind",
+    "over-another-kind",
+    "over-a-directory-with-content",
+    "changed-its-kind-on-the-way",
+    "happened-to-another-kind",
     "came-from-where-nothing-left",
     "found-but-not-named",
     "happened-to-what-is-not-there",

@@ -96,17 +96,12 @@ impl Judge {
     fn judge_owed(&mut self) -> Verdict {
         let owed = std::mem::take(&mut self.owed);
         for one in owed {
-            // A file may have other names: what is told has this one.
-            let mut now = self
-                .now()
-                .paths_of(one.id)
-                .filter(|path| one.paths.contains(*path));
             let hidden = |path: &&Path| {
                 self.is_in(path, &self.blind)
                     || self.is_in(path, &self.errored)
                     || !self.is_told_of(path)
             };
-            if one.id != self.root && now.any(|path| hidden(&path)) || self.lost {
+            if one.id != self.root && one.at.iter().any(|path| hidden(&path)) || self.lost {
                 continue;
             }
             let paths: Vec<String> = one
