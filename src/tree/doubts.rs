@@ -195,9 +195,10 @@ impl Forest {
             self.was_not_there(parent, &doubt.name, what, fx);
         } else if matches!(
             what,
-            What::Directory {
-                over_unwatched: true
-            }
+            What::Stayed
+                | What::Directory {
+                    over_unwatched: true
+                }
         ) {
             // Something else comes to the name: nobody can tell any more.
             let tree = self.places.get(parent).tree();

@@ -38,12 +38,49 @@ pub(super) struct Arrivals {
 /// What is pending. Each event is looked at once, however many renames ask.
 #[derive(Default)]
 struct Ahead {
-    /// Descriptors that end.
-    ends: BTreeSet<i32>,
+    /// How many events were looked at.
+    looked: usize,
+    /// Descriptors that end, and at which event.
+    ends: BTreeMap<i32, usize>,
     /// Where directories arrive, by their cookies.
     arrives: BTreeMap<u32, (i32, Vec<u8>)>,
+    /// The cookie of the directory that arrived last at a name, until something else happens to the name.
+    stays: BTreeMap<(i32, Vec<u8>), u32>,
+    /// The cookies of directories that are renamed on, and by which event.
+    moves_on: BTreeMap<u32, usize>,
     /// All events before this position were looked at.
     seen: Position,
+}
+
+impl Ahead {
+    fn note(&mut self, event: &RawEvent<'_>) {
+        self.looked += 1;
+        if event.mask & Mask::IGNORED.bits() != 0 {
+            self.ends.insert(event.wd, self.looked);
+        } else if event.mask & Forest::structural().bits() != 0 {
+            let place = (event.wd, event.name.to_vec());
+            let stayed = self.stays.remove(&place);
+            if event.mask & Mask::MOVED_TO.bits() != 0 && is_dir(event) {
+                self.stays.insert(place.clone(), event.cookie);
+                self.arrives.insert(event.cookie, place);
+            } else if event.mask & Mask::MOVED_FROM.bits() != 0
+                && let Some(cookie) = stayed
+            {
+                self.moves_on.insert(cookie, self.looked);
+            }
+        }
+    }
+
+    /// Since Linux 6.19 the end of a directory that was replaced is told only after the rename is done. If another process
+    /// renames the new one back meanwhile, that looks like an exchange. But what ends is not the directory that has arrived
+    /// with this cookie if that one stays there, or is renamed on later.
+    fn was_replaced(&self, wd: i32, cookie: u32) -> bool {
+        let to = self.arrives.get(&cookie);
+        let stays = to.and_then(|to| self.stays.get(to)) == Some(&cookie);
+        let moves_on = self.moves_on.get(&cookie);
+        let end = self.ends.get(&wd);
+        end.is_some_and(|end| stays || moves_on.is_some_and(|at| at > end))
+    }
 }
 
 #[derive(Default)]
@@ -168,23 +205,17 @@ impl Forest {
     ) {
         let ahead = &mut self.arrivals.ahead;
         for event in pending {
-            if event.mask & Mask::IGNORED.bits() != 0 {
-                ahead.ends.insert(event.wd);
-            } else if event.mask & Mask::MOVED_TO.bits() != 0 && is_dir(&event) {
-                let place = (event.wd, event.name.to_vec());
-                ahead.arrives.insert(event.cookie, place);
-            }
+            ahead.note(&event);
         }
         ahead.seen = tail;
     }
 
-    /// Whether the directory that now leaves a name has changed places with the one that came there. Since Linux 6.19 the
-    /// end of a directory that was replaced is told only after the rename is done.
+    /// Whether the directory that now leaves a name has changed places with the one that came there.
     fn has_changed_places(&self, displaced: PlaceId, event: &RawEvent<'_>) -> bool {
-        let Ahead { ends, arrives, .. } = &self.arrivals.ahead;
-        match (self.came_from(displaced), arrives.get(&event.cookie)) {
-            (Some(from), Some(to)) => from == to,
-            _ => !ends.contains(&self.places.get(displaced).wd()),
+        let (ahead, wd) = (&self.arrivals.ahead, self.places.get(displaced).wd());
+        match (self.came_from(displaced), ahead.arrives.get(&event.cookie)) {
+            (Some(from), Some(to)) => from == to && !ahead.was_replaced(wd, event.cookie),
+            _ => !ahead.ends.contains_key(&wd),
         }
     }
 

@@ -34,7 +34,7 @@ const SEQUENCES: [&str; 4] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 10] = [
+const STORIES: [Story; 11] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -47,6 +47,7 @@ const STORIES: [Story; 10] = [
         "watch-of-what-changes-places",
         swaps::watch_of_what_changes_places,
     ),
+    ("over-another-and-back", swaps::over_another_and_back),
     ("storm-in-the-foreground", storms::in_the_foreground),
     ("storm-in-the-background", storms::in_the_background),
     ("many-moved-out", storms::many_moved_out),

@@ -8,8 +8,8 @@ use asyncinotify::RecursiveFlags;
 use asyncinotify::simulation::{Operation, set_schedule, with_kernel};
 use libc::{EEXIST, ENOENT, ESTALE, IN_ATTRIB, IN_CREATE, IN_DONT_FOLLOW};
 
-use super::{Stage, before_each_call, check, errors, parsed, watched};
-use crate::support::replica::{Verdict, fault};
+use super::{Stage, before_each_call, check, errors, parsed, shown, watched, world};
+use crate::support::replica::{Verdict, WHOLE, fault};
 
 /// Calls `play` with each pair of places, until the second lies behind the last call.
 fn at_each_pair_of_calls(mut play: impl FnMut(u64, u64) -> Verdict<u64>) -> Verdict {
@@ -89,6 +89,47 @@ pub fn watch_of_what_changes_places() -> Verdict {
             check(watched().is_empty(), "a-watch-of-nobody", &place)?;
             Ok(calls)
         })?;
+    }
+    Ok(())
+}
+
+/// A directory is renamed onto another one, which is empty, and back by somebody else before the kernel tells of the end of
+/// that one: the same events as if the two had changed places, but for that end. All later paths are right, also if
+/// something else comes to the name that is free again.
+pub fn over_another_and_back() -> Verdict {
+    for after in ["", "mkdir /t/c; mv /t/c /t/b", "mkdir /t/b", "mv /t/a /t/c"] {
+        for steps in 1.. {
+            let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/a/s; mkdir /t/b");
+            with_kernel(|kernel| kernel.set_late_ends(true));
+            let tree = stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+            let over = parsed("mv /t/a /t/b");
+            let mut over = with_kernel(|kernel| kernel.begin(&over)).expect("a rename");
+            let mut goes_on = true;
+            for _ in 0..steps {
+                goes_on = goes_on && with_kernel(|kernel| kernel.step(&mut over)) == Ok(true);
+            }
+            world("mv /t/b /t/a");
+            while with_kernel(|kernel| kernel.step(&mut over)) == Ok(true) {}
+            world(after);
+            let moved = after == "mv /t/a /t/c";
+            let directory = if moved { "/t/c/s" } else { "/t/a/s" };
+            // Once among the events of the renames, once when all of them are taken.
+            let mut all = Vec::new();
+            for name in ["f", "g"] {
+                world(&format!("create {directory}/{name}"));
+                all.extend(stage.take_all()?);
+            }
+            let place = format!("{steps} steps, {after}: {}", shown(&all));
+            let of_files = all.iter().filter(|event| !event.is_dir());
+            let paths: Vec<_> = of_files.filter_map(|event| event.path.clone()).collect();
+            let expected = ["f", "g"].map(|name| format!("{directory}/{name}").into_bytes());
+            check(paths == expected, "a-path-that-never-was", &place)?;
+            let (known, real) = (stage.directories(tree), watched());
+            check(known == real, "watches-another-directory", &place)?;
+            if !goes_on {
+                break;
+            }
+        }
     }
     Ok(())
 }
