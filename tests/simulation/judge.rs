@@ -145,6 +145,11 @@ impl Judge {
         }
     }
 
+    /// The tree looked so before the operation that was under way when it was added.
+    pub fn has_been(&mut self, view: Rc<View>) {
+        self.views.insert(0, view);
+    }
+
     /// The directory at the root's path was another one by the time that it was opened.
     pub fn rebase(&mut self, root: u32, views: Vec<Rc<View>>) {
         self.root = root;

@@ -196,6 +196,7 @@ impl Run {
             return Ok(());
         };
         let mut judge = Judge::new(path, root, disk.view(root), expect);
+        judge.has_been(self.stage.borrow().disk_before().view(root));
         (judge.max_depth, judge.refused, judge.main) =
             (settings.max_depth, settings.refused.clone(), main);
         judge.excused = settings.limited || !settings.proc;

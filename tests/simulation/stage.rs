@@ -44,6 +44,7 @@ pub struct Stage {
     pub seen: Option<Vec<Seen>>,
     pub judges: Vec<Judge>,
     pub disk: Disk,
+    before: Disk,
     /// The views after each operation, where the world does one after the other.
     pub script: Option<Scripted>,
     applied: usize,
@@ -91,6 +92,7 @@ impl Stage {
             seen: None,
             judges: Vec::new(),
             disk: Disk::default(),
+            before: Disk::default(),
             script: None,
             applied: 0,
             trace: None,
@@ -102,6 +104,11 @@ impl Stage {
             overflows: 0,
             plains: Vec::new(),
         }
+    }
+
+    /// The disk as it was before the operation under way. Who begins to watch now may hear of that operation.
+    pub fn disk_before(&self) -> &Disk {
+        if self.begun { &self.before } else { &self.disk }
     }
 
     pub fn note(&mut self, what: impl FnOnce() -> String) {
@@ -196,6 +203,7 @@ impl Stage {
                 judge.look(views[self.applied].clone());
             }
         } else {
+            self.before = self.disk.clone();
             self.disk.apply(operation);
             for judge in &mut self.judges {
                 judge.look(self.disk.view(judge.root));
