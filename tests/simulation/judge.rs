@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_MODIFY, IN_MOVE_SELF, IN_OPEN};
 use libc::{
-    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MOVED_TO,
+    IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR,
+    IN_MOVED_TO,
 };
 
 use asyncinotify::simulation::Operation;
@@ -351,8 +352,11 @@ impl Judge {
         let odd =
             |view: &Rc<View>| view.is_partly_closed() || view.path.as_ref() != Some(&self.given);
         self.replica.unsure = self.excused || self.views.iter().any(odd);
+        // The kernel's word of its going was lost, as it was equal to another, and so it has moved along with its directory.
+        let goes_late = bits == IN_DELETE && event.flagged(SYNTHETIC) && self.replica.has(&path);
         self.replica.take(event)?;
         match self.judge_paths(event, &within) {
+            _ if goes_late => {}
             // Whether two entries have changed places or one has gone there and back can take a repair to tell.
             Err(fault) if self.expect.swaps => self.replica.wants_repair(fault),
             verdict => verdict?,

@@ -477,6 +477,11 @@ impl Replica {
         branch
     }
 
+    /// Whether an entry is there as far as the events tell.
+    pub fn has(&self, path: &[u8]) -> bool {
+        self.entries.contains_key(path)
+    }
+
     pub fn entries(&self) -> Entries {
         self.entries
             .iter()
