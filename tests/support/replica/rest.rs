@@ -11,11 +11,14 @@ impl Replica {
         for entry in self.entries.values_mut() {
             entry.settled = true;
         }
+        // Nothing can be repaired before the root is there again.
+        if self.ended || self.blind_root {
+            return Ok(());
+        }
         if let Some(fault) = self.unexplained.take() {
             return Err(fault);
         }
         match self.known {
-            _ if self.ended || self.blind_root => Ok(()),
             Known::Listing { .. } => Err(fault("bracket-not-ended", "SYNC_END is missing")),
             Known::Lost => Err(fault("loss-not-mended", "no SYNC_END after Q_OVERFLOW")),
             Known::Whole | Known::Unlisted => Ok(()),
