@@ -695,7 +695,7 @@ typedef struct asyncinotify_event {
     size_t path_len;
     /**
      * With MOVED_TO: the full path that it came from, if this handle has seen the MOVED_FROM with the same cookie.
-     * Otherwise NULL.
+     * Otherwise NULL. Of several watches another one may have told that MOVED_FROM: then what arrives is new to this one.
      */
     const char *moved_from;
     /** Length of `moved_from` in bytes, without its NUL. */

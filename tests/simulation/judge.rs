@@ -8,7 +8,7 @@ use std::rc::Rc;
 use libc::{IN_ACCESS, IN_CLOSE_NOWRITE, IN_MODIFY, IN_MOVE_SELF, IN_OPEN};
 use libc::{
     IN_ATTRIB, IN_CLOSE_WRITE, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR,
-    IN_MOVED_TO,
+    IN_MOVED_FROM, IN_MOVED_TO,
 };
 
 use asyncinotify::simulation::Operation;
@@ -71,6 +71,8 @@ pub struct Judge {
     pub refused: Option<Vec<u8>>,
     /// How the tree looked since the last rest, the last of them as it is.
     views: Vec<Rc<View>>,
+    /// Cookies of what was told to leave since.
+    left: BTreeSet<u32>,
     /// Paths by which more could be told since.
     allowed: BTreeSet<Path>,
     /// What has happened and what was told of it, by bit and path.
@@ -128,6 +130,7 @@ impl Judge {
             max_depth: 0,
             refused: None,
             views: vec![view],
+            left: BTreeSet::new(),
             allowed: BTreeSet::new(),
             happened: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -371,7 +374,12 @@ impl Judge {
             // Whole again from here on: what came before is for the program to look at.
             self.owed.clear();
         }
-        let names = event.flagged(SYNTHETIC) || (bits == IN_MOVED_TO && event.moved_from.is_none());
+        if bits == IN_MOVED_FROM {
+            self.left.insert(event.cookie);
+        }
+        // What this tree has not told to leave is new in it, though another watch may have told whence it comes.
+        let is_new = event.moved_from.is_none() || !self.left.contains(&event.cookie);
+        let names = event.flagged(SYNTHETIC) || (bits == IN_MOVED_TO && is_new);
         self.owed
             .retain(|owed| !(owed.paths.contains(&within) && (names || bits & owed.bits != 0)));
         Ok(())

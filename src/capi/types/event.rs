@@ -35,7 +35,7 @@ pub struct asyncinotify_event {
     /// Length of `path` in bytes, without its NUL.
     pub path_len: size_t,
     /// With MOVED_TO: the full path that it came from, if this handle has seen the MOVED_FROM with the same cookie.
-    /// Otherwise NULL.
+    /// Otherwise NULL. Of several watches another one may have told that MOVED_FROM: then what arrives is new to this one.
     pub moved_from: *const c_char,
     /// Length of `moved_from` in bytes, without its NUL.
     pub moved_from_len: size_t,

@@ -42,6 +42,7 @@ impl Judge {
         self.judge_directories(&view, directories)?;
         self.judge_owed()?;
         self.views = vec![view];
+        self.left.clear();
         self.allowed.clear();
         self.happened.clear();
         self.told.clear();
