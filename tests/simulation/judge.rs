@@ -1,5 +1,6 @@
 //! One tree that is watched: what the oracle says of its events, and what the truth about the disk adds to it.
 
+mod errors;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -408,46 +409,6 @@ impl Judge {
             Some(from) if !was(from) => Err(fault("from-where-nothing-was", event)),
             _ => Ok(()),
         }
-    }
-
-    fn judge_errors(&mut self) -> Verdict {
-        for (path, errno) in std::mem::take(&mut self.replica.errors) {
-            self.errors += 1;
-            let within = path[self.given.len()..].to_vec();
-            let text = format!("ERROR {errno} of {}", path.escape_ascii());
-            let mut ids = BTreeSet::new();
-            // A place that changes all the time is given up for a while.
-            let mut cause = self.excused || (errno == libc::EAGAIN && self.expect.concurrent);
-            for view in &self.views {
-                let id = match view.entries.get(&within) {
-                    _ if within.is_empty() => Some(self.root),
-                    Some(node) if node.kind == Kind::Directory => Some(node.id),
-                    _ => None,
-                };
-                if within.is_empty() {
-                    self.lost = true;
-                } else {
-                    self.blind.extend(id);
-                    self.errored.extend(id);
-                }
-                cause |= view.path.as_ref() != Some(&self.given) || view.is_closed(&within);
-                ids.extend(id);
-            }
-            // It may have moved on since.
-            cause |= ids.iter().any(|&id| self.was_closed(id));
-            if ids.is_empty() {
-                return Err(fault("error-of-what-was-no-directory", text));
-            }
-            if !cause {
-                return Err(fault("error-without-a-cause", text));
-            }
-        }
-        Ok(())
-    }
-
-    fn was_closed(&self, id: u32) -> bool {
-        let closed = |view: &Rc<View>| view.paths_of(id).any(|path| view.is_closed(path));
-        self.views.iter().any(closed)
     }
 
     /// For a mask without CREATE a list names the files that are there.
