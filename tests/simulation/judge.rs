@@ -203,11 +203,14 @@ impl Judge {
         for subject in self.subjects.iter_mut().flatten() {
             subject.follow(&before, &view);
         }
-        self.owed.retain_mut(|owed| {
+        let mut owed = std::mem::take(&mut self.owed);
+        owed.retain_mut(|owed| {
             let moved = owed.follow(&before, &view);
-            let still = owed.id == self.root || !owed.at.is_empty();
+            // Too deep, or in what is refused, is as good as outside.
+            let still = owed.id == self.root || owed.at.iter().any(|path| self.is_told_of(path));
             still && !(owed.listed && moved)
         });
+        self.owed = owed;
         self.views.push(view);
     }
 
