@@ -14,6 +14,7 @@ use std::ops::Range;
 /// The first event of a name.
 struct First {
     came: bool,
+    /// It is half of a rename.
     moved: bool,
     kind: Kind,
     /// As far as the events tell that were looked at.
@@ -34,6 +35,8 @@ pub(super) struct Before {
     extra: Vec<(Vec<u8>, Kind)>,
     /// Listed, although they are renamed away.
     renamed_away: Vec<Vec<u8>>,
+    /// Something was renamed to them, perhaps in exchange for what was there.
+    covered: Vec<Vec<u8>>,
 }
 
 impl Before {
@@ -50,6 +53,7 @@ impl Before {
             skip: Vec::new(),
             extra: Vec::new(),
             renamed_away: Vec::new(),
+            covered: Vec::new(),
         };
         let Some(pending) = pending else {
             return before;
@@ -68,7 +72,7 @@ impl Before {
                     false => Kind::Regular,
                 };
                 let came = event.mask & coming != 0;
-                let moved = event.mask & Mask::MOVED_FROM.bits() != 0;
+                let moved = event.mask & Mask::MOVE.bits() != 0;
                 let name = first.entry(event.name).or_insert(First {
                     came,
                     moved,
@@ -103,7 +107,9 @@ impl Before {
             if !came && !stayed {
                 self.extra.push((name.to_vec(), *kind));
             }
-            if about.moved && (now.is_some() || about.goes_twice) {
+            if about.moved && *came {
+                self.covered.push(name.to_vec());
+            } else if about.moved && (now.is_some() || about.goes_twice) {
                 self.renamed_away.push(name.to_vec());
             }
         }
@@ -212,6 +218,11 @@ impl Scans {
         let wd = forest.place(id).wd();
         for name in &backfill.before.renamed_away {
             forest.note_half_heard(wd, name);
+        }
+        if telling != Telling::Nothing {
+            for name in &backfill.before.covered {
+                forest.doubt_unheard(id, name);
+            }
         }
         while let Some((name, kind)) = backfill.before.extra.pop() {
             forest.found(id, (&name, kind), telling, false, &mut fx);

@@ -21,7 +21,8 @@ pub(super) enum What {
     /// A directory is taken to have stayed. Had it been renamed away, the one before it was replaced and only open
     /// somewhere, so that its end was not told.
     Stayed,
-    /// Something was renamed to the name, and nobody has heard whence: what it is says how its appearing is told.
+    /// A file is there, or was before something else was renamed to the name, of which perhaps nothing was told. The caller
+    /// does not ask for MOVED_TO. What it is says how its appearing is told.
     Unheard,
     /// The directory is no more. The kernel merges two renames to one name that follow each other: another may have come.
     Vacated,
@@ -101,6 +102,15 @@ impl Forest {
         }
     }
 
+    /// A file has, or had, the name, of which perhaps nothing was told.
+    pub(crate) fn doubt_unheard(&mut self, parent: PlaceId, name: &[u8]) {
+        let asked = self.tree_of(parent).mask();
+        let appearing = Mask::CREATE | Mask::MODIFY | Mask::CLOSE_WRITE;
+        if asked.intersects(appearing) && !asked.contains(Mask::MOVED_TO) {
+            self.doubt(parent, name, What::Unheard);
+        }
+    }
+
     /// A watched directory is no more; its parent's watch tells next of how it went.
     pub(super) fn doubt_vacated(&mut self, id: PlaceId) {
         let place = self.places.get(id);
@@ -174,8 +184,8 @@ impl Forest {
             name: event.name.to_vec(),
         };
         let unheard = self.doubts.what(&doubt) == Some(What::Unheard);
-        if unheard && is_dir(event) {
-            // The file has changed places with a directory, which leaves.
+        if unheard && (is_dir(event) || event.mask & Mask::MOVED_TO.bits() != 0) {
+            // The file has changed places with a directory, which leaves, or perhaps with what comes.
             return;
         }
         let Some(what) = self.doubts.take(&doubt) else {
@@ -217,6 +227,8 @@ impl Forest {
             What::Unknown if kind != Kind::Directory => {
                 return self.tell_found(parent, name, Kind::Other, Telling::AsEvents, fx);
             }
+            // Of a directory that has come since the kernel tells.
+            What::Unheard if kind == Kind::Directory => return,
             What::Unheard => {
                 return self.tell_found(parent, name, kind, Telling::AsEvents, fx);
             }

@@ -240,6 +240,10 @@ impl Forest {
         let (over_unwatched, just_now) = (arrival.over_unwatched.is_some(), arrival.just_now);
         if !is_dir(event) || self.places.child(parent, event.name).is_none() {
             self.doubt(parent, event.name, What::Unknown);
+            if !is_dir(event) && !self.tree_of(parent).hears_all() {
+                // What has come in exchange may be from a directory that was not watched yet.
+                self.doubt_unheard(parent, event.name);
+            }
         } else if over_unwatched || just_now || self.tree_of(parent).hides {
             self.doubt(parent, event.name, What::Directory { over_unwatched });
         }

@@ -1,6 +1,5 @@
 //! What an event means for the trees: new directories, renames, ends.
 
-use super::doubts::What;
 use super::exchange::is_dir;
 use super::limbo::Why;
 use super::{Effects, Forest, PlaceRef, Standing, Telling, Trouble, flags};
@@ -111,11 +110,8 @@ impl Forest {
         }
         if is_dir(event) {
             self.tell_found(id, event.name, Kind::Directory, Telling::AsEvents, fx);
-        } else if tree
-            .mask()
-            .intersects(Mask::CREATE | Mask::MODIFY | Mask::CLOSE_WRITE)
-        {
-            self.doubt(id, event.name, What::Unheard);
+        } else {
+            self.doubt_unheard(id, event.name);
         }
     }
 

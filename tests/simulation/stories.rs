@@ -21,7 +21,7 @@ use crate::support::replica::{ERROR, SYNC_END, Told, Verdict, WHOLE, fault};
 use crate::text;
 
 /// Sequences of which all placements are played: in two blocks, or each.
-const SEQUENCES: [&str; 4] = [
+const SEQUENCES: [&str; 8] = [
     // During a repair the root's events were told for those of a directory that was off its name.
     "CREATE|DELETE|MOVE|ATTRIB silent 64 start 0 blocks: \
      overflow; mkdir /t/c; exchange /t/a /t/c; mv /t/c /t/d; chmod 7 /t/d @",
@@ -30,6 +30,15 @@ const SEQUENCES: [&str; 4] = [
     "CREATE|DELETE|MOVE list 1 start 1 blocks: overflow; exchange /t/a /t/b; create /t/c @",
     // A directory that had left a renamed root was taken for the root.
     "CREATE|DELETE|MOVE silent 64 start 0 blocks: mv /t /u; mv /u/a /o/a; mkdir /u/c; create /o/a/b @",
+    // A file that was written before its directory was watched leaves in exchange for what comes from a watched one.
+    "CLOSE_WRITE list 64 start 1 blocks: mkdir /t/d; create /t/d/a; exchange /t/a/c /t/d/a @",
+    "CLOSE_WRITE list 64 start 0 blocks: mkdir /t/d; create /t/d/a; exchange /t/b /t/d/a @",
+    // The exchange's first half is merged with the rename before it.
+    "CLOSE_WRITE list 64 start 1 blocks: \
+     mkdir /t/d; create /t/d/a; mv /t/a/c /t/c; exchange /t/d/a /t/c @",
+    // Such a file arrives, and is exchanged before anybody has looked what it is.
+    "CLOSE_WRITE list 64 start 1 blocks: \
+     mkdir /t/d; create /t/d/a; mv /t/d/a /t/b/a; exchange /t/a/c /t/b/a @",
 ];
 
 type Story = (&'static str, fn() -> Verdict);
