@@ -74,8 +74,8 @@ pub struct Judge {
     views: Vec<Rc<View>>,
     /// Cookies of what was told to leave since.
     left: BTreeSet<u32>,
-    /// Paths by which more could be told since.
-    allowed: BTreeSet<Path>,
+    /// Paths by which more could be told since, and the directories that were meant.
+    allowed: BTreeMap<Path, BTreeSet<u32>>,
     /// What has happened and what was told of it, by bit and path.
     happened: BTreeMap<(u32, Path), u32>,
     told: BTreeMap<(u32, Path), u32>,
@@ -132,7 +132,7 @@ impl Judge {
             refused: None,
             views: vec![view],
             left: BTreeSet::new(),
-            allowed: BTreeSet::new(),
+            allowed: BTreeMap::new(),
             happened: BTreeMap::new(),
             told: BTreeMap::new(),
             owed: Vec::new(),
@@ -219,13 +219,17 @@ impl Judge {
         let Some(path) = self.within(path) else {
             return;
         };
+        let mut meant = None;
         if let Some(now) = self.within(now) {
             let same = self.owed.iter_mut();
             for owed in same.filter(|owed| owed.paths.contains(&now)) {
                 owed.paths.insert(path.clone());
             }
+            let node = self.now().entries.get(&now);
+            meant = node.filter(|node| node.kind == Kind::Directory);
         }
-        self.allowed.insert(path);
+        let meant = meant.map(|node| node.id);
+        self.allowed.entry(path).or_default().extend(meant);
     }
 
     /// Where a full path is in the tree.
@@ -393,7 +397,7 @@ impl Judge {
     fn judge_paths(&self, event: &Told, within: &[u8]) -> Verdict {
         let was = |path: &[u8]| {
             path.is_empty()
-                || self.allowed.contains(path)
+                || self.allowed.contains_key(path)
                 || self
                     .views
                     .iter()

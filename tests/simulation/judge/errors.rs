@@ -1,6 +1,5 @@
 //! ERRORs: of a directory that was there, and not without a cause.
 
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::Judge;
@@ -13,7 +12,10 @@ impl Judge {
             self.errors += 1;
             let within = path[self.given.len()..].to_vec();
             let text = format!("ERROR {errno} of {}", path.escape_ascii());
-            let mut ids = BTreeSet::new();
+            let meant = self.allowed.get(&within).cloned();
+            let mut ids = meant.unwrap_or_default();
+            self.blind.extend(&ids);
+            self.errored.extend(&ids);
             // A place that changes all the time is given up for a while.
             let mut cause = self.excused || (errno == libc::EAGAIN && self.expect.concurrent);
             for view in &self.views {
@@ -31,16 +33,28 @@ impl Judge {
                 cause |= view.path.as_ref() != Some(&self.given) || view.is_closed(&within);
                 ids.extend(id);
             }
-            // It may have moved on since.
-            cause |= ids.iter().any(|&id| self.was_closed(id));
+            // It may have moved on since, or have left and be closed elsewhere.
+            cause |= ids
+                .iter()
+                .any(|&id| self.was_closed(id) || self.has_left(id));
             if ids.is_empty() {
-                return Err(fault("error-of-what-was-no-directory", text));
+                let fault = fault("error-of-what-was-no-directory", text);
+                if !self.expect.swaps {
+                    return Err(fault);
+                }
+                // As with the paths of other events: which of two directories has a name can take a repair to tell.
+                self.replica.wants_repair(fault);
+                continue;
             }
             if !cause {
                 return Err(fault("error-without-a-cause", text));
             }
         }
         Ok(())
+    }
+
+    fn has_left(&self, id: u32) -> bool {
+        id != self.root && self.now().paths_of(id).next().is_none()
     }
 
     fn was_closed(&self, id: u32) -> bool {
