@@ -170,7 +170,14 @@ impl Forest {
                 let tree = self.places.get(parent).tree();
                 self.begin_sync(tree, Cause::NotInPlace, fx);
             }
-            Look::CantTell(errno) => self.tell_error(parent, errno, fx),
+            Look::CantTell(errno) => {
+                self.tell_error(parent, errno, fx);
+                if matches!(what, What::Directory { .. }) {
+                    // One of two directories may be taken for the other.
+                    let tree = self.places.get(parent).tree();
+                    self.begin_sync(tree, Cause::DoubtHidden, fx);
+                }
+            }
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum Cause {
     DoubtCovered,
     /// A directory left the tree before it is known what left it.
     DoubtLeft,
+    /// It can't be looked what left a name.
+    DoubtHidden,
     /// In a tree with a limit, a directory with much below was renamed to another depth.
     OtherDepth,
 }
@@ -50,6 +52,9 @@ impl fmt::Display for Cause {
             }
             Cause::DoubtLeft => {
                 "renames that can't be told apart: the name in doubt has left the tree"
+            }
+            Cause::DoubtHidden => {
+                "renames that can't be told apart: the name in doubt can't be looked for"
             }
             Cause::OtherDepth => "a directory with much below was renamed to another depth",
         })

@@ -21,7 +21,7 @@ use crate::support::replica::{ERROR, SYNC_END, Told, Verdict, WHOLE, fault};
 use crate::text;
 
 /// Sequences of which all placements are played: in two blocks, or each.
-const SEQUENCES: [&str; 8] = [
+const SEQUENCES: [&str; 9] = [
     // During a repair the root's events were told for those of a directory that was off its name.
     "CREATE|DELETE|MOVE|ATTRIB silent 64 start 0 blocks: \
      overflow; mkdir /t/c; exchange /t/a /t/c; mv /t/c /t/d; chmod 7 /t/d @",
@@ -39,6 +39,8 @@ const SEQUENCES: [&str; 8] = [
     // Such a file arrives, and is exchanged before anybody has looked what it is.
     "CLOSE_WRITE list 64 start 1 blocks: \
      mkdir /t/d; create /t/d/a; mv /t/d/a /t/b/a; exchange /t/a/c /t/b/a @",
+    // A name is in doubt, and its directory can't be opened any more.
+    "CREATE|DELETE|MOVE list 64 start 0 blocks: mkdir /t/a/c; exchange /t/b /t/a/c; chmod 0 /t/a @",
 ];
 
 type Story = (&'static str, fn() -> Verdict);
