@@ -124,6 +124,24 @@ impl Forest {
         !self.doubts.is_empty()
     }
 
+    /// Whether a directory that is found under a name is first to be told of, which the look does.
+    pub(super) fn is_doubted(&self, parent: PlaceId, name: &[u8]) -> bool {
+        if self.doubts.is_empty() {
+            return false;
+        }
+        let doubt = Doubt {
+            parent: self.places.reference(parent),
+            name: name.to_vec(),
+        };
+        let Some(what) = self.doubts.what(&doubt) else {
+            return false;
+        };
+        matches!(
+            what,
+            What::Unknown | What::HalfHeard | What::Directory { .. }
+        )
+    }
+
     /// The next name to look for, and its directory. It stays in doubt until `looked` is called.
     pub(crate) fn next_doubt(&mut self) -> Option<(PlaceId, Doubt)> {
         while let Some(doubt) = self.doubts.order.pop_front() {

@@ -158,7 +158,8 @@ impl Forest {
         fx: &mut Effects,
     ) {
         self.tell_found(parent, name, kind, telling, fx);
-        if kind == Kind::Directory && self.is_deep_enough(parent) {
+        let is_untold = telling == Telling::Nothing && self.is_doubted(parent, name);
+        if kind == Kind::Directory && self.is_deep_enough(parent) && !is_untold {
             let below = self.telling_below(parent, telling);
             self.found_subdirectory(parent, name, below, fresh);
         }
