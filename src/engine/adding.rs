@@ -6,7 +6,7 @@ use crate::advice::Call;
 use crate::debug::{Quoted, debug};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
-use crate::scan::{base_name, watch_open};
+use crate::scan::{UNKNOWN, base_name, watch_open};
 use crate::stream::Position;
 use crate::sys::Sys;
 use crate::sys::directory::{Access, DescriptorLinks, Directory};
@@ -238,7 +238,10 @@ impl Engine {
             .map_err(failed)?;
         // Opened as the scan will open it, so that a root that can't be listed is refused.
         let opened = Directory::open(None, path.to_bytes(), Access::List, follow);
-        let opened = opened.and_then(|root| Ok((root.identity()?, root)));
+        let opened = opened.and_then(|root| {
+            scans.is_reading(UNKNOWN);
+            Ok((root.identity()?, root))
+        });
         let (identity, root) = match opened {
             Ok(opened) => opened,
             Err(errno) => {

@@ -38,7 +38,7 @@ use std::collections::VecDeque;
 
 pub(crate) use pace::Pace;
 pub(crate) use reach::watch_open;
-pub(crate) use reading::base_name;
+pub(crate) use reading::{UNKNOWN, base_name};
 
 /// All that a scan may change besides the scans themselves.
 pub(crate) struct Work<'a> {

@@ -4,7 +4,7 @@
 //! gives for it the descriptor that the parent has. So it matters to a scan whether the entry in its parent has changed
 //! meanwhile, and not what has been renamed further up.
 
-use super::{Scans, Work};
+use super::{Scans, UNKNOWN, Work};
 use crate::mask::Mask;
 use crate::stream::Position;
 use crate::sys::Sys;
@@ -160,8 +160,6 @@ impl Scans {
             scans.open_parent(id, work)?;
             let (parent, name) = work.entry_of(id);
             scans.begin_reading((parent, &name), work)?;
-            // It is read even if it can't be watched again.
-            scans.is_reading(work.forest.place(id).wd());
             let anchor = scans.reach.anchor.as_ref().ok_or(libc::ENOENT)?;
             let tree = work.forest.tree_of(id);
             let is_root = tree.root() == id;
@@ -170,6 +168,7 @@ impl Scans {
                 true => Directory::open(Some(&anchor.root), b"", Access::List, false)?,
                 false => anchor.parent().open_child(&name)?,
             };
+            scans.readings.set_wd(UNKNOWN);
             if tree.stays_on_one_filesystem() && directory.identity()?.dev != tree.identity().dev {
                 return Err(libc::EXDEV);
             }

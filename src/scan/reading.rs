@@ -13,9 +13,12 @@ use crate::watches::NO_PLACE;
 /// What reading a directory makes the kernel tell.
 const READING: Mask = Mask::OPEN.union(Mask::ACCESS).union(Mask::CLOSE_NOWRITE);
 
+/// In place of a descriptor: the directory is open, and could not be watched, so nobody knows whether others do.
+pub(crate) const UNKNOWN: i32 = -1;
+
 /// One directory that was read.
 struct Reading {
-    /// 0: it was not watched.
+    /// 0: it was not opened.
     wd: i32,
     /// None: of the directory above the root nothing is known.
     parent: Option<i32>,
@@ -27,10 +30,14 @@ struct Reading {
 impl Reading {
     fn tells(&self, event: &RawEvent<'_>, position: Position) -> bool {
         let is_its_own = match event.name {
-            b"" => event.wd == self.wd,
+            b"" => self.is_of(event.wd),
             name => name == self.name && self.parent.is_none_or(|parent| parent == event.wd),
         };
         is_its_own && self.covers(position)
+    }
+
+    fn is_of(&self, wd: i32) -> bool {
+        self.wd == wd || self.wd == UNKNOWN
     }
 
     fn covers(&self, position: Position) -> bool {
@@ -67,6 +74,15 @@ impl Reading {
 #[derive(Default)]
 pub(super) struct Readings(Vec<Reading>);
 
+impl Readings {
+    /// What is known of the directory that was opened last.
+    pub(super) fn set_wd(&mut self, wd: i32) {
+        if let Some(reading) = self.0.last_mut() {
+            reading.wd = wd;
+        }
+    }
+}
+
 impl Scans {
     /// The directory `name` in the one with the descriptor `parent` is about to be opened.
     pub(crate) fn begin_reading(
@@ -93,9 +109,7 @@ impl Scans {
 
     /// The directory that was opened last has this descriptor.
     pub(crate) fn is_reading(&mut self, wd: i32) {
-        if let Some(reading) = self.readings.0.last_mut() {
-            reading.wd = wd;
-        }
+        self.readings.set_wd(wd);
     }
 
     /// All directories are closed that were read.
@@ -138,7 +152,7 @@ impl Scans {
         let next = stream.pending().nth(1).map(|(_, next)| next);
         let own = next.filter(|next| next.mask == event.mask && next.name.is_empty());
         let tells = |reading: &Reading| {
-            let is_paired = own.as_ref().is_some_and(|own| own.wd == reading.wd);
+            let is_paired = own.as_ref().is_some_and(|own| reading.is_of(own.wd));
             reading.tells(event, position) || (is_paired && reading.covers(position))
         };
         self.readings.0.iter().any(tells)

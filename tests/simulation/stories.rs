@@ -45,7 +45,7 @@ const SEQUENCES: [&str; 9] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 11] = [
+const STORIES: [Story; 12] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -65,6 +65,10 @@ const STORIES: [Story; 11] = [
     (
         "what-only-one-tree-asks-for",
         overlaps::what_only_one_asks_for,
+    ),
+    (
+        "own-reading-of-what-cannot-be-watched",
+        overlaps::own_reading_of_what_cannot_be_watched,
     ),
 ];
 

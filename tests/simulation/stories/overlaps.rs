@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use asyncinotify::RecursiveFlags;
-use asyncinotify::simulation::set_schedule;
-use libc::{IN_CLOSE_WRITE, IN_CREATE};
+use asyncinotify::simulation::{CallKind, set_schedule};
+use libc::{ENOMEM, IN_CLOSE, IN_CLOSE_WRITE, IN_CREATE, IN_OPEN};
 
 use super::{Stage, before_each_call, check, shown, world};
 use crate::support::replica::{Told, Verdict};
@@ -45,6 +45,34 @@ pub fn what_only_one_asks_for() -> Verdict {
                     check(times == usize::from(mask & bit != 0), "not-once", place)?;
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// A second tree can't watch a directory that it has opened, each of its calls in turn failing. The first tree watches that
+/// directory, and is not told that the library has read it.
+pub fn own_reading_of_what_cannot_be_watched() -> Verdict {
+    for failing in 1.. {
+        let mut stage = Stage::new("mkdir /t; mkdir /t/a");
+        let reading = IN_OPEN | IN_CLOSE;
+        stage
+            .tree(reading, RecursiveFlags::empty())
+            .expect("a tree");
+        let watched = Rc::new(Cell::new(0));
+        let counted = watched.clone();
+        set_schedule(Some(Box::new(move |call| {
+            counted.set(counted.get() + u32::from(call.kind == CallKind::AddWatch));
+            (counted.get() == failing && call.kind == CallKind::AddWatch).then_some(ENOMEM)
+        })));
+        let _ = stage.tree(IN_CREATE, RecursiveFlags::BACKGROUND);
+        let told = stage.take_all()?;
+        set_schedule(None);
+        let read = told.iter().any(|event| event.mask & reading != 0);
+        let place = format!("watch {failing} fails: {}", shown(&told));
+        check(!read, "own-reading", place)?;
+        if watched.get() < failing {
+            break;
         }
     }
     Ok(())
