@@ -308,7 +308,7 @@ fn watch_for_tree(
     work: &mut Work<'_>,
     add: impl Fn(&Work<'_>, Mask) -> Sys<i32>,
 ) -> Sys<i32> {
-    let wd = add(work, mask)?;
+    let wd = add(work, mask).inspect_err(|_| work.watches.tree_watch_failed())?;
     let Some(Owner::Plain(index)) = work.watches.owner(wd) else {
         return Ok(wd);
     };

@@ -38,6 +38,8 @@ pub(crate) struct Watches {
     shortcuts: Shortcuts,
     /// Whether a watch asks, or has asked, for what reading a directory makes the kernel tell.
     hears_reading: bool,
+    /// A watch for a tree has failed. By then it may have asked the kernel for more in the name of any plain watch.
+    may_hear_more: bool,
     /// Goes up when another hears of a descriptor than before, or other bits, or another path.
     version: u64,
 }

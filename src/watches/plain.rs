@@ -120,6 +120,14 @@ impl Watches {
         }
     }
 
+    /// A watch for a tree could not be put.
+    pub(crate) fn tree_watch_failed(&mut self) {
+        if !self.may_hear_more {
+            self.may_hear_more = true;
+            self.changed();
+        }
+    }
+
     /// The mask that makes the kernel leave ONESHOT to us, if this descriptor's plain watch made it the kernel's.
     pub(crate) fn mask_without_oneshot(&mut self, wd: i32, tree_mask: Mask) -> Option<Mask> {
         let Some(Owner::Plain(index)) = self.owner(wd) else {
@@ -210,7 +218,8 @@ impl Watches {
         let settled = position >= plain.since;
         let mask = if settled { plain.mask } else { plain.before };
         let unasked = event.mask & mask.bits() & Mask::ALL.bits() == 0;
-        if plain.filtered && unasked && event.mask & Mask::UNMOUNT.bits() == 0 {
+        let filtered = plain.filtered || self.may_hear_more;
+        if filtered && unasked && event.mask & Mask::UNMOUNT.bits() == 0 {
             return;
         }
         let spent = mask.contains(Mask::ONESHOT);
@@ -234,7 +243,7 @@ impl Watches {
     fn remember_plain(&mut self, index: u32, version: u64, out: &Outbox) {
         let plain = &self.plains[index];
         if plain.first_place == NO_PLACE {
-            let mask = match plain.filtered {
+            let mask = match plain.filtered || self.may_hear_more {
                 true => plain.mask & Mask::ALL,
                 false => Mask::ALL,
             };

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use asyncinotify::RecursiveFlags;
-use asyncinotify::simulation::{CallKind, set_schedule};
+use asyncinotify::simulation::{CallKind, set_schedule, with_kernel};
 use libc::{ENOMEM, IN_CLOSE, IN_CLOSE_WRITE, IN_CREATE, IN_OPEN};
 
 use super::{Stage, before_each_call, check, shown, world};
@@ -72,6 +72,35 @@ pub fn own_reading_of_what_cannot_be_watched() -> Verdict {
         let place = format!("watch {failing} fails: {}", shown(&told));
         check(!read, "own-reading", place)?;
         if watched.get() < failing {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Without /proc, each call in turn fails with which a tree is watched. A plain watch in it hears what it has asked for.
+pub fn plain_watch_where_a_tree_fails() -> Verdict {
+    for failing in 1.. {
+        let mut stage = Stage::new("mkdir /t; mkdir /t/a");
+        with_kernel(|kernel| kernel.set_proc(false));
+        let plain = stage.watch("/t/a", IN_CREATE).expect("a watch");
+        let count = Rc::new(Cell::new(0));
+        let counted = count.clone();
+        set_schedule(Some(Box::new(move |_| {
+            counted.set(counted.get() + 1);
+            (counted.get() == failing).then_some(ENOMEM)
+        })));
+        let _ = stage.tree(IN_CLOSE_WRITE, RecursiveFlags::BACKGROUND);
+        while stage.instance.has_work() && stage.instance.get_events(64, &mut |_| ()).is_err() {}
+        set_schedule(None);
+        stage.take_all()?;
+        world("create /t/a/f");
+        let told = stage.take_all()?;
+        let mut of_plain = told.iter().filter(|event| event.watch == plain.as_raw());
+        let asked = of_plain.all(|event| event.mask == IN_CREATE);
+        let place = format!("call {failing} fails: {}", shown(&told));
+        check(asked, "not-asked-for", place)?;
+        if count.get() < failing {
             break;
         }
     }
