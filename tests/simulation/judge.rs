@@ -51,11 +51,25 @@ impl Owed {
         if self.at.is_subset(&new) {
             return false;
         }
-        let came = new.difference(&old);
+        // What is renamed may be a directory with other names of the file in it: they keep what stands below it.
+        let same = |path: &Path| {
+            let left = self.at.difference(&new);
+            left.map(|old| alike(old, path)).max().unwrap_or(0)
+        };
+        let came: Vec<&Path> = new.difference(&old).collect();
+        let most = came.iter().map(|path| same(path)).max();
+        let came = came.into_iter().filter(|path| Some(same(path)) == most);
         self.at = self.at.intersection(&new).chain(came).cloned().collect();
         self.paths.extend(self.at.iter().cloned());
         true
     }
+}
+
+/// How many components two paths have in common at their ends.
+fn alike(one: &[u8], other: &[u8]) -> usize {
+    let components = |path| <[u8]>::rsplit(path, |&byte| byte == b'/');
+    let both = components(one).zip(components(other));
+    both.take_while(|(one, other)| one == other).count()
 }
 
 pub struct Judge {
