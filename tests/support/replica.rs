@@ -351,7 +351,8 @@ impl Replica {
                 }
                 _ => {}
             }
-            if known.directory && !event.is_dir() {
+            // What nothing was told of is told anew, with all in it.
+            if (known.directory && !event.is_dir()) || blind {
                 self.remove(path);
             }
         }
