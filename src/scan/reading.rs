@@ -56,12 +56,17 @@ impl Reading {
                 if parent.is_none_or(|it| it == event.wd) && event.name == name {
                     leaves = Some(event.cookie);
                 }
-            } else if event.mask & Mask::MOVED_TO.bits() != 0 && leaves == Some(event.cookie) {
-                (parent, name, leaves) = (Some(event.wd), event.name, None);
+            } else if event.mask & Mask::MOVED_TO.bits() != 0
+                && let Some(cookie) = leaves
+            {
+                if cookie == event.cookie {
+                    (parent, name, leaves) = (Some(event.wd), event.name, None);
+                }
+                // With another cookie it may have come back from where nobody has heard of it.
                 others.push(Reading {
                     wd: self.wd,
-                    parent,
-                    name: name.to_vec(),
+                    parent: Some(event.wd),
+                    name: event.name.to_vec(),
                     from: self.from,
                     to: self.to,
                 });

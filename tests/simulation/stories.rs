@@ -45,7 +45,7 @@ const SEQUENCES: [&str; 9] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 13] = [
+const STORIES: [Story; 14] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -69,6 +69,10 @@ const STORIES: [Story; 13] = [
     (
         "own-reading-of-what-cannot-be-watched",
         overlaps::own_reading_of_what_cannot_be_watched,
+    ),
+    (
+        "own-reading-of-what-comes-back",
+        overlaps::own_reading_of_what_comes_back,
     ),
     (
         "plain-watch-where-a-tree-fails",

@@ -78,6 +78,30 @@ pub fn own_reading_of_what_cannot_be_watched() -> Verdict {
     Ok(())
 }
 
+/// A directory is open to be listed, leaves the tree, comes back by another name, and can't be watched. It is closed under
+/// that name, which is not told.
+pub fn own_reading_of_what_comes_back() -> Verdict {
+    let mut stage = Stage::new("mkdir /t; mkdir /o");
+    let reading = IN_OPEN | IN_CLOSE;
+    stage
+        .tree(reading, RecursiveFlags::empty())
+        .expect("a tree");
+    world("mkdir /t/a");
+    let mut failed = false;
+    set_schedule(Some(Box::new(move |call| {
+        if failed || call.kind != CallKind::AddWatch {
+            return None;
+        }
+        failed = true;
+        world("mv /t/a /o/a; mv /o/a /t/b");
+        Some(ENOMEM)
+    })));
+    let told = stage.take_all()?;
+    set_schedule(None);
+    let read = told.iter().any(|event| event.mask & reading != 0);
+    check(!read, "own-reading", shown(&told))
+}
+
 /// Without /proc, each call in turn fails with which a tree is watched. A plain watch in it hears what it has asked for.
 pub fn plain_watch_where_a_tree_fails() -> Verdict {
     for failing in 1.. {
