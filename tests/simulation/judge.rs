@@ -315,6 +315,21 @@ impl Judge {
         }
     }
 
+    /// The kernel has merged half of a rename with an equal one that was queued before it, without comparing the cookies.
+    /// Nothing says that what is there now is another file than the one that came first.
+    pub fn was_merged(&mut self, operation: &Operation) {
+        let arrivals: &[&Path] = match operation {
+            Operation::Rename(_, to) => &[to],
+            Operation::Exchange(one, other) => &[one, other],
+            _ => return,
+        };
+        for path in arrivals {
+            let within = self.within(path);
+            self.owed
+                .retain(|it| it.id == self.root || within.iter().all(|at| !it.at.contains(at)));
+        }
+    }
+
     /// Something happened to an entry that has another path by now.
     fn owe_elsewhere(&mut self, subject: Option<&Owed>, bits: u32) {
         let subject = subject.filter(|it| it.at.iter().any(|path| self.is_told_of(path)));

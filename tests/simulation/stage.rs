@@ -153,8 +153,12 @@ impl Stage {
     fn end_operation(&mut self) {
         if self.begun {
             let operation = &self.operations[self.next];
+            let merged = with_kernel(|kernel| kernel.has_merged_rename());
             for judge in &mut self.judges {
                 judge.done(operation);
+                if merged {
+                    judge.was_merged(operation);
+                }
             }
             self.done += 1;
         }
@@ -334,10 +338,14 @@ impl Stage {
     /// An operation that was done at one go.
     pub fn visible(&mut self, operation: &Operation) {
         self.disk.apply(operation);
+        let merged = with_kernel(|kernel| kernel.has_merged_rename());
         for judge in &mut self.judges {
             judge.look(self.disk.view(judge.root));
             judge.begun(operation);
             judge.done(operation);
+            if merged {
+                judge.was_merged(operation);
+            }
         }
         self.done += 1;
         self.stepped += 1;

@@ -102,6 +102,8 @@ pub struct Kernel {
     marks: usize,
     files: Arena<File>,
     running: Vec<Running>,
+    /// Half of a rename was not queued, as it looks like half of the one before.
+    merged_rename: bool,
 }
 
 thread_local! {
@@ -143,6 +145,7 @@ impl Kernel {
             marks: 0,
             files: Arena::new(),
             running: Vec::new(),
+            merged_rename: false,
         };
         kernel.root = kernel.new_filesystem(None);
         kernel
@@ -162,6 +165,7 @@ impl Kernel {
         (self.calls, self.marks) = (0, 0);
         (self.last_inode, self.last_dev) = (0, 0);
         (self.last_cookie, self.last_pending) = (0, 0);
+        self.merged_rename = false;
         self.inodes.clear();
         self.dentries.clear();
         self.filesystems.clear();
@@ -218,6 +222,11 @@ impl Kernel {
     /// Whether /proc is mounted; it is after `reset`.
     pub fn set_proc(&mut self, mounted: bool) {
         self.proc = mounted;
+    }
+
+    /// Whether half of a rename was not queued since this was last asked, as it looks like half of the one before.
+    pub fn has_merged_rename(&mut self) -> bool {
+        std::mem::take(&mut self.merged_rename)
     }
 
     /// Fills the queue of every instance, and more.

@@ -62,18 +62,20 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// fsnotify_insert_event.
-    pub(super) fn push(&mut self, event: Event, limit: usize) {
+    /// fsnotify_insert_event. Whether it was merged with half of another rename.
+    pub(super) fn push(&mut self, event: Event, limit: usize) -> bool {
         if self.len >= limit {
-            return self.overflow();
+            self.overflow();
+            return false;
         }
         if let Some(Item::Event(last)) = self.items.back()
             && event.merges_with(last)
         {
-            return;
+            return event.cookie != last.cookie;
         }
         self.len += 1;
         self.items.push_back(Item::Event(event));
+        false
     }
 
     fn overflow(&mut self) {

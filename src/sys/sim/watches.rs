@@ -127,7 +127,7 @@ impl Kernel {
             name: name.map(Rc::clone),
         };
         let limit = self.limits.queue;
-        self.instances[instance].queue.push(event, limit);
+        self.merged_rename |= self.instances[instance].queue.push(event, limit);
     }
 
     /// Tells the watches of one inode.
