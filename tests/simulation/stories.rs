@@ -21,7 +21,7 @@ use crate::support::replica::{ERROR, SYNC_END, Told, Verdict, WHOLE, fault};
 use crate::text;
 
 /// Sequences of which all placements are played: in two blocks, or each.
-const SEQUENCES: [&str; 9] = [
+const SEQUENCES: [&str; 10] = [
     // During a repair the root's events were told for those of a directory that was off its name.
     "CREATE|DELETE|MOVE|ATTRIB silent 64 start 0 blocks: \
      overflow; mkdir /t/c; exchange /t/a /t/c; mv /t/c /t/d; chmod 7 /t/d @",
@@ -41,6 +41,8 @@ const SEQUENCES: [&str; 9] = [
      mkdir /t/d; create /t/d/a; mv /t/d/a /t/b/a; exchange /t/a/c /t/b/a @",
     // A name is in doubt, and its directory can't be opened any more.
     "CREATE|DELETE|MOVE list 64 start 0 blocks: mkdir /t/a/c; exchange /t/b /t/a/c; chmod 0 /t/a @",
+    // Half of an exchange was taken for a whole rename, as the lock could not be taken that tells.
+    "CREATE|DELETE|MOVE list 64 start 2 steps: mkdir /t/a/c; chmod 0 /t/a; exchange /t/a/b /t/a/c @",
 ];
 
 type Story = (&'static str, fn() -> Verdict);
