@@ -47,7 +47,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 11] = [
+const STORIES: [Story; 12] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -61,6 +61,7 @@ const STORIES: [Story; 11] = [
         swaps::watch_of_what_changes_places,
     ),
     ("over-another-and-back", swaps::over_another_and_back),
+    ("listed-while-in-doubt", swaps::listed_while_in_doubt),
     ("storm-in-the-foreground", storms::in_the_foreground),
     ("storm-in-the-background", storms::in_the_background),
     ("many-moved-out", storms::many_moved_out),

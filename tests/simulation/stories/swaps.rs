@@ -4,12 +4,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use asyncinotify::RecursiveFlags;
 use asyncinotify::simulation::{Operation, set_schedule, with_kernel};
+use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
 use libc::{EEXIST, ENOENT, ESTALE, IN_ATTRIB, IN_CREATE, IN_DONT_FOLLOW};
 
 use super::{Stage, before_each_call, check, errors, parsed, shown, watched, world};
-use crate::support::replica::{Verdict, WHOLE, fault};
+use crate::support::replica::{SYNTHETIC, Verdict, WHOLE, fault};
 
 /// Calls `play` with each pair of places, until the second lies behind the last call.
 fn at_each_pair_of_calls(mut play: impl FnMut(u64, u64) -> Verdict<u64>) -> Verdict {
@@ -132,4 +132,26 @@ pub fn over_another_and_back() -> Verdict {
         }
     }
     Ok(())
+}
+
+/// In a tree with a limit, a directory at the limit changes places with one from outside, and then its parent comes one level
+/// higher, so that it is listed: what is in it is told after itself.
+pub fn listed_while_in_doubt() -> Verdict {
+    const START: &str = "mkdir /t; mkdir /t/a; mkdir /t/a/b; mkdir /t/a/b/c; mkdir /o; mkdir /o/x";
+    let mut stage = Stage::new(START);
+    world("create /o/x/f");
+    let options = RecursiveOptions {
+        max_depth: 3,
+        ..RecursiveOptions::default()
+    };
+    let added = stage
+        .instance
+        .add_recursive(c"/t", Mask::from_bits_retain(WHOLE), options);
+    added.expect("a tree");
+    world("exchange /o/x /t/a/b/c; mv /t/a/b /t/b");
+    let all = stage.take_all()?;
+    let found = all.iter().filter(|event| event.flagged(SYNTHETIC));
+    let paths: Vec<&[u8]> = found.filter_map(|event| event.path.as_deref()).collect();
+    let expected: [&[u8]; 2] = [b"/t/b/c", b"/t/b/c/f"];
+    check(paths == expected, "told-too-early", shown(&all))
 }
