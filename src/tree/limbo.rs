@@ -203,8 +203,8 @@ impl Forest {
         let Some(entry) = self.take_entry(top) else {
             return;
         };
-        if let Why::Moved { cookie, .. } = entry.why {
-            fx.out.forget_move(cookie);
+        if let Why::Moved { tree, cookie } = entry.why {
+            fx.out.give_up_move(cookie, self.trees[tree].id());
         }
         for wanted in entry.scans {
             self.want_again(wanted);

@@ -47,7 +47,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 12] = [
+const STORIES: [Story; 13] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -69,6 +69,7 @@ const STORIES: [Story; 12] = [
         "what-only-one-tree-asks-for",
         overlaps::what_only_one_asks_for,
     ),
+    ("gone-for-one-tree", overlaps::gone_for_one_tree),
 ];
 
 /// Plays all of them; `findings` gets the sequences, the stories are printed.
