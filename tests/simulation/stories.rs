@@ -3,6 +3,7 @@
 //! descriptors that run out, storms, and many directories.
 
 mod descriptors;
+mod halves;
 mod overlaps;
 mod storms;
 mod swaps;
@@ -47,7 +48,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 13] = [
+const STORIES: [Story; 14] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -69,7 +70,8 @@ const STORIES: [Story; 13] = [
         "what-only-one-tree-asks-for",
         overlaps::what_only_one_asks_for,
     ),
-    ("gone-for-one-tree", overlaps::gone_for_one_tree),
+    ("gone-for-one-tree", halves::gone_for_one_tree),
+    ("no-end-of-a-list-between", halves::no_end_of_a_list_between),
 ];
 
 /// Plays all of them; `findings` gets the sequences, the stories are printed.
