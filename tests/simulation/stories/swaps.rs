@@ -155,3 +155,26 @@ pub fn listed_while_in_doubt() -> Verdict {
     let expected: [&[u8]; 2] = [b"/t/b/c", b"/t/b/c/f"];
     check(paths == expected, "told-too-early", shown(&all))
 }
+
+/// Without /proc a second tree watches by path what the first one watches already, and at that path a directory changes
+/// places with one from outside: what is watched by mistake does not stay so.
+pub fn watched_by_path() -> Verdict {
+    at_each_pair_of_calls(|first, second| {
+        let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /o; mkdir /o/b");
+        with_kernel(|kernel| kernel.set_proc(false));
+        let one = stage.tree(IN_CREATE, RecursiveFlags::empty());
+        let calls = exchanged_before(first, second, "exchange /t/a /o/b");
+        let other = stage.tree(IN_CREATE, RecursiveFlags::empty());
+        let calls = calls.get();
+        stage.take_all()?;
+        set_schedule(None);
+        stage.take_all()?;
+        for id in one.into_iter().chain(other) {
+            let _ = stage.instance.rm_watch(id);
+        }
+        stage.take_all()?;
+        let place = format!("exchanged before calls {first} and {second}");
+        check(watched().is_empty(), "a-watch-of-nobody", &place)?;
+        Ok(calls)
+    })
+}
