@@ -48,7 +48,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 15] = [
+const STORIES: [Story; 16] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -73,6 +73,7 @@ const STORIES: [Story; 15] = [
     ),
     ("gone-for-one-tree", halves::gone_for_one_tree),
     ("no-end-of-a-list-between", halves::no_end_of_a_list_between),
+    ("heard-by-one-tree", halves::heard_by_one_tree),
 ];
 
 /// Plays all of them; `findings` gets the sequences, the stories are printed.

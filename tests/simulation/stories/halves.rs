@@ -1,6 +1,6 @@
 //! A rename of which half is queued when something else is due.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use asyncinotify::simulation::{Call, Pending, set_schedule, with_kernel};
@@ -8,7 +8,7 @@ use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
 use libc::{IN_MOVED_FROM, IN_MOVED_TO};
 
 use super::{Stage, check, parsed, shown, world};
-use crate::support::replica::{SYNC_END, Told, Verdict, WHOLE};
+use crate::support::replica::{Entries, Expect, Replica, SYNC_END, Told, Verdict, WHOLE, fault};
 
 /// A rename goes as far as its first event.
 fn half(rename: &str) -> Pending {
@@ -53,6 +53,69 @@ pub fn gone_for_one_tree() -> Verdict {
         event.watch == whole.as_raw() && event.moved_from.as_deref() == Some(b"/t/c/b")
     };
     check(told.iter().any(arrives), "came-from-nowhere", shown(&told))
+}
+
+/// A directory is watched for two trees one after the other, while an entry in it and one of the other kind change places,
+/// a step each few calls: the second tree hears of half of it. Both know in the end what is there.
+pub fn heard_by_one_tree() -> Verdict {
+    let expect = Expect {
+        mask: WHOLE,
+        lists: false,
+        complete: true,
+        swaps: true,
+        concurrent: true,
+        trouble: false,
+        max_depth: 0,
+        alone: false,
+    };
+    let paths: [&[u8]; 3] = [b"/t/d", b"/t/d/c", b"/t/f"];
+    let after = Entries::from(paths.map(|path| (path.to_vec(), path != b"/t/d/c")));
+    for gap in 1..12 {
+        for at in 1.. {
+            let mut stage = Stage::new("mkdir /t");
+            let flags = RecursiveFlags::empty();
+            let trees = [1, 2].map(|_| stage.tree(WHOLE, flags).expect("a tree"));
+            world("mkdir /t/d; mkdir /t/d/c; create /t/f");
+            let exchange = parsed("exchange /t/f /t/d/c");
+            let count = Rc::new(Cell::new(0));
+            let begun = Rc::new(RefCell::new(None));
+            let (counted, pending) = (count.clone(), begun.clone());
+            set_schedule(Some(Box::new(move |call| {
+                let now = counted.get() + 1;
+                counted.set(now);
+                let mut pending = pending.borrow_mut();
+                if now == at {
+                    *pending = with_kernel(|kernel| kernel.begin(&exchange)).ok();
+                }
+                if let Some(pending) = pending.as_mut() {
+                    if (now - at) % gap == 0 {
+                        let _ = with_kernel(|kernel| kernel.step(pending));
+                    }
+                    finish_for(call, b"/t", pending);
+                    finish_for(call, b"/t/d", pending);
+                }
+                None
+            })));
+            let mut told = stage.take_all()?;
+            set_schedule(None);
+            let Some(mut pending) = begun.take() else {
+                break;
+            };
+            while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
+            told.extend(stage.take_all()?);
+            for tree in trees {
+                let mut replica = Replica::new(b"/t", expect);
+                for event in told.iter().filter(|event| event.watch == tree.as_raw()) {
+                    replica.take(event)?;
+                }
+                replica.at_rest()?;
+                replica.compare(&after).map_err(|it| {
+                    fault(it.kind, format!("{gap} {at} {} {}", it.text, shown(&told)))
+                })?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A repair whose last scan is done, at whichever call the rename begins: its end is not told between the halves, as a
