@@ -48,7 +48,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 16] = [
+const STORIES: [Story; 17] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -64,6 +64,7 @@ const STORIES: [Story; 16] = [
     ("over-another-and-back", swaps::over_another_and_back),
     ("listed-while-in-doubt", swaps::listed_while_in_doubt),
     ("watched-by-path", swaps::watched_by_path),
+    ("too-deep-during-a-repair", swaps::too_deep_during_a_repair),
     ("storm-in-the-foreground", storms::in_the_foreground),
     ("storm-in-the-background", storms::in_the_background),
     ("many-moved-out", storms::many_moved_out),

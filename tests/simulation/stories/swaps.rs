@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use asyncinotify::simulation::{Operation, set_schedule, with_kernel};
+use asyncinotify::simulation::{Limits, Operation, set_schedule, with_kernel};
 use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
 use libc::{EEXIST, ENOENT, ESTALE, IN_ATTRIB, IN_CREATE, IN_DONT_FOLLOW};
 
@@ -177,4 +177,42 @@ pub fn watched_by_path() -> Verdict {
         check(watched().is_empty(), "a-watch-of-nobody", &place)?;
         Ok(calls)
     })
+}
+
+/// In a tree with a limit, a directory comes deeper while events are lost, and one in it moves on during the repair, at
+/// whichever call, from one place that is too deep to another: it is not followed there.
+pub fn too_deep_during_a_repair() -> Verdict {
+    for at in 1.. {
+        let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/a/b; mkdir /t/c; mkdir /t/c/d");
+        world("create /t/a/b/f");
+        let options = RecursiveOptions {
+            max_depth: 3,
+            ..RecursiveOptions::default()
+        };
+        let added = stage
+            .instance
+            .add_recursive(c"/t", Mask::from_bits_retain(WHOLE), options);
+        let tree = added.expect("a tree");
+        let limits = with_kernel(|kernel| kernel.limits());
+        with_kernel(|kernel| kernel.set_limits(Limits { queue: 1, ..limits }));
+        world("mv /t/a /t/c/a");
+        with_kernel(|kernel| kernel.set_limits(limits));
+        let count = Rc::new(Cell::new(0));
+        let counted = count.clone();
+        before_each_call(move |call| {
+            counted.set(call);
+            if call == at {
+                world("mv /t/c/a/b /t/c/d/x");
+            }
+        });
+        let told = stage.take_all()?;
+        set_schedule(None);
+        if count.get() < at {
+            return Ok(());
+        }
+        let place = format!("moved before call {at}: {}", shown(&told));
+        let watched = stage.directories(tree);
+        check(!watched.contains(&b"/t/c/d/x"[..]), "too-deep", place)?;
+    }
+    Ok(())
 }
