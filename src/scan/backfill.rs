@@ -225,7 +225,12 @@ impl Scans {
             }
         }
         let wd = forest.place(id).wd();
-        for name in &backfill.before.renamed_away {
+        let Before {
+            renamed_away,
+            covered,
+            ..
+        } = &backfill.before;
+        for name in renamed_away.iter().chain(covered) {
             forest.note_half_heard(wd, name);
         }
         if telling != Telling::Nothing {

@@ -48,7 +48,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 17] = [
+const STORIES: [Story; 18] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -65,6 +65,10 @@ const STORIES: [Story; 17] = [
     ("listed-while-in-doubt", swaps::listed_while_in_doubt),
     ("watched-by-path", swaps::watched_by_path),
     ("too-deep-during-a-repair", swaps::too_deep_during_a_repair),
+    (
+        "half-an-exchange-before-the-watch",
+        swaps::half_an_exchange_before_the_watch,
+    ),
     ("storm-in-the-foreground", storms::in_the_foreground),
     ("storm-in-the-background", storms::in_the_background),
     ("many-moved-out", storms::many_moved_out),

@@ -1,15 +1,15 @@
 //! What is at a path is exchanged while the library works by that path: before each of its calls once, and once more
 //! before each later one.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use asyncinotify::simulation::{Limits, Operation, set_schedule, with_kernel};
+use asyncinotify::simulation::{Limits, Operation, Pending, set_schedule, with_kernel};
 use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
 use libc::{EEXIST, ENOENT, ESTALE, IN_ATTRIB, IN_CREATE, IN_DONT_FOLLOW};
 
 use super::{Stage, before_each_call, check, errors, parsed, shown, watched, world};
-use crate::support::replica::{SYNTHETIC, Verdict, WHOLE, fault};
+use crate::support::replica::{Entries, Expect, Fault, Replica, SYNTHETIC, Verdict, WHOLE, fault};
 
 /// Calls `play` with each pair of places, until the second lies behind the last call.
 fn at_each_pair_of_calls(mut play: impl FnMut(u64, u64) -> Verdict<u64>) -> Verdict {
@@ -215,4 +215,82 @@ pub fn too_deep_during_a_repair() -> Verdict {
         check(!watched.contains(&b"/t/c/d/x"[..]), "too-deep", place)?;
     }
     Ok(())
+}
+
+/// A directory that comes from outside changes places with one in a new tree, and is visible before the tree is watched; then
+/// it changes places with another one, of which half is told when the library looks. What leaves in the end was there.
+pub fn half_an_exchange_before_the_watch() -> Verdict {
+    let expect = Expect {
+        mask: WHOLE,
+        lists: true,
+        complete: true,
+        swaps: true,
+        concurrent: true,
+        trouble: false,
+        max_depth: 0,
+        alone: true,
+    };
+    at_each_pair_of_calls(|first, second| {
+        let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/b; mkdir /o; mkdir /o/a");
+        let root = with_kernel(|kernel| kernel.inode_at(b"/t"));
+        let pending: Rc<RefCell<Option<Pending>>> = Rc::default();
+        let (begun, count) = (pending.clone(), Rc::new(Cell::new(0)));
+        let counted = count.clone();
+        set_schedule(Some(Box::new(move |call| {
+            let now = counted.get() + 1;
+            counted.set(now);
+            let mut begun = begun.borrow_mut();
+            if now == first {
+                *begun = Some(begin("exchange /o/a /t/b", 1));
+            }
+            if now == second {
+                finish(&mut begun);
+                *begun = Some(begin("exchange /t/a /t/b", 3));
+            }
+            if call.locks.is_some() && call.locks == root {
+                finish(&mut begun);
+            }
+            None
+        })));
+        stage
+            .tree(WHOLE, RecursiveFlags::LIST_EXISTING)
+            .expect("a tree");
+        let mut told = stage.take_all()?;
+        set_schedule(None);
+        finish(&mut pending.borrow_mut());
+        for (at, operation) in [
+            (first, "exchange /o/a /t/b"),
+            (second, "exchange /t/a /t/b"),
+        ] {
+            if count.get() < at {
+                world(operation);
+            }
+        }
+        told.extend(stage.take_all()?);
+        world("mv /t/b /o/c");
+        told.extend(stage.take_all()?);
+        let mut replica = Replica::new(b"/t", expect);
+        for event in &told {
+            let place = |it: Fault| fault(it.kind, format!("{first} {second}: {}", shown(&told)));
+            replica.take(event).map_err(place)?;
+        }
+        replica.at_rest()?;
+        replica.compare(&Entries::from([(b"/t/a".to_vec(), true)]))?;
+        Ok(count.get())
+    })
+}
+
+fn begin(operation: &str, steps: usize) -> Pending {
+    let operation = parsed(operation);
+    let mut pending = with_kernel(|kernel| kernel.begin(&operation)).expect("an operation");
+    for _ in 0..steps {
+        with_kernel(|kernel| kernel.step(&mut pending)).expect("a step");
+    }
+    pending
+}
+
+fn finish(begun: &mut Option<Pending>) {
+    if let Some(mut pending) = begun.take() {
+        while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
+    }
 }
