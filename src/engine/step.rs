@@ -22,7 +22,8 @@ pub(crate) enum Step {
     /// End a removed watch. The kernel tells nothing of that end.
     End,
     Decode,
-    /// Take away places that a repair has not found again.
+    /// Take away places that a repair has not found again, and tell SYNC_END: not between the halves of a rename, where a
+    /// program has put aside what moves.
     Sweep,
     /// Start on the next directory.
     Scan,
@@ -71,7 +72,7 @@ impl Engine {
             () if is_due(self.scans.next_backfill()) => Step::Backfill,
             () if is_due(self.watches.next_ending()) => Step::End,
             () if !self.stream.is_decoded() => Step::Decode,
-            () if self.forest.has_sweeps() => Step::Sweep,
+            () if self.forest.has_sweeps() && !self.forest.has_limbo() => Step::Sweep,
             () if self.has_scanned && self.forest.has_doomed() => Step::Release,
             () if self.forest.has_scans() => Step::Scan,
             () if self.forest.has_doomed() => Step::Release,

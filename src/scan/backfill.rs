@@ -61,13 +61,22 @@ impl Before {
         let coming = (Mask::MOVED_TO | Mask::CREATE).bits();
         // The first event of each name.
         let mut first: BTreeMap<&[u8], First> = BTreeMap::new();
-        let heard = pending.of_wd(wd).filter(|(position, _)| *position >= since);
-        for (position, event) in heard {
+        // What was renamed to a name before anything was heard, and whether it is a directory.
+        let mut arrived: BTreeMap<&[u8], bool> = BTreeMap::new();
+        for (position, event) in pending.of_wd(wd) {
+            if *position < since {
+                if event.mask & Mask::MOVED_TO.bits() != 0 {
+                    arrived.insert(event.name, event.mask & Mask::ISDIR.bits() != 0);
+                }
+                continue;
+            }
             before.position = before.position.min(*position);
             if event.mask & Forest::structural().bits() != 0 && !event.name.is_empty() {
                 // What arrived there and is said to leave as another kind has changed places with it, and stays.
                 let told = event.mask & Mask::ISDIR.bits() != 0;
-                let kind = match work.forest.is_dir_at(event).unwrap_or(told) {
+                let arrived = arrived.get(event.name).copied();
+                let is_dir = arrived.or_else(|| work.forest.is_dir_at(event));
+                let kind = match is_dir.unwrap_or(told) {
                     true => Kind::Directory,
                     false => Kind::Regular,
                 };
@@ -216,7 +225,12 @@ impl Scans {
             }
         }
         let wd = forest.place(id).wd();
-        for name in &backfill.before.renamed_away {
+        let Before {
+            renamed_away,
+            covered,
+            ..
+        } = &backfill.before;
+        for name in renamed_away.iter().chain(covered) {
             forest.note_half_heard(wd, name);
         }
         if telling != Telling::Nothing {

@@ -11,6 +11,7 @@ use crate::sys::Sys;
 use crate::sys::directory::{Access, DescriptorLinks, Directory};
 use crate::tree::{PlaceRef, Standing, Tree};
 use crate::watches::{NO_PLACE, Owner, PlaceId};
+use std::cell::Cell;
 use std::ffi::CString;
 
 /// A directory that a scan has just watched.
@@ -296,10 +297,15 @@ pub(crate) fn watch_open(
     mask: Mask,
     work: &mut Work<'_>,
 ) -> Sys<i32> {
-    watch_for_tree(mask, work, |work, mask| {
+    let stray = Cell::new(None);
+    let watched = watch_for_tree(mask, work, |work, mask| {
         let path = || work.forest.absolute_path_of(id);
-        directory.watch(links, work.stream.inotify(), path, mask)
-    })
+        directory.watch(links, work.stream.inotify(), path, mask, &stray)
+    });
+    if let Some(wd) = stray.get() {
+        work.watches.is_unheld(wd);
+    }
+    watched
 }
 
 /// Adds a watch for a tree. A plain watch that has the directory too goes on hearing only what it asked for.

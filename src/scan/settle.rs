@@ -3,7 +3,7 @@
 use super::pending::Pending;
 use super::{Pace, Scans, Work};
 use crate::sys::Sys;
-use crate::tree::Look;
+use crate::tree::{Look, PlaceRef, Standing};
 use crate::watches::PlaceId;
 use std::ffi::CString;
 
@@ -14,19 +14,35 @@ impl Scans {
         if forest.take_away_moved(&mut fx) {
             return Ok(());
         }
-        while let Some(parent) = work.forest.next_to_lock() {
-            if let Some(id) = work.forest.places().resolve(parent)
-                && let Ok(directory) = self.open_anchor_of(id, work)
-            {
-                // Where the lock can't be taken, nothing more can be found out.
-                let _ = directory.wait_for_renames();
-            }
-            work.forest.was_locked(parent);
+        while let Some((parent, surely)) = work.forest.next_to_lock() {
+            let locked = self.lock(parent, surely, work)?;
+            work.forest.was_locked(parent, locked);
             if pace.is_over() {
                 break;
             }
         }
         work.stream.drain()
+    }
+
+    /// Takes the lock of a directory: what can be seen of its renames is queued when this returns. False: it can't be taken.
+    fn lock(&mut self, parent: PlaceRef, surely: bool, work: &mut Work<'_>) -> Sys<bool> {
+        let id = work.forest.places().resolve(parent);
+        let Some(id) = id.filter(|&id| work.forest.standing(id) != Standing::Doomed) else {
+            return Ok(true);
+        };
+        let index = work.forest.place(id).tree();
+        if surely && let Err(errno) = self.reach(index, work) {
+            work.stream.drain()?;
+            if work.root_is_alive(index) {
+                work.lose_tree(index, errno);
+            }
+            return Ok(false);
+        }
+        let directory = match surely {
+            true => self.open_if_still_at(id, work),
+            false => self.open_anchor_of(id, work).map(Some),
+        };
+        Ok(matches!(directory, Ok(Some(directory)) if directory.wait_for_renames().is_ok()))
     }
 
     /// All that was queued is decoded: looks for a name in doubt.

@@ -11,6 +11,8 @@ struct Move {
     cookie: u32,
     watch: WatchId,
     path: Vec<u8>,
+    /// For this watch the entry has gone for good, wherever it turns up.
+    gone: bool,
 }
 
 #[derive(Default)]
@@ -34,22 +36,34 @@ impl Moves {
             cookie,
             watch,
             path: kept,
+            gone: false,
         });
     }
 
     /// The path from which the entry came, as `watch` saw it, else as any other watch did.
     pub(crate) fn find(&self, cookie: u32, watch: WatchId) -> Option<&[u8]> {
-        let mut same = self.waiting.iter().rev().filter(|one| one.cookie == cookie);
-        let newest = same.next()?;
-        let own = std::iter::once(newest)
-            .chain(same)
-            .find(|one| one.watch == watch);
-        Some(&own.unwrap_or(newest).path)
+        let mut found = None;
+        for one in self.waiting.iter().rev().filter(|one| one.cookie == cookie) {
+            let path = (!one.gone).then_some(&one.path[..]);
+            if one.watch == watch {
+                return path;
+            }
+            found = found.or(path);
+        }
+        found
     }
 
     pub(crate) fn knows(&self, cookie: u32, watch: WatchId) -> bool {
-        let same = |one: &Move| one.cookie == cookie && one.watch == watch;
+        let same = |one: &Move| one.cookie == cookie && one.watch == watch && !one.gone;
         self.waiting.iter().rev().any(same)
+    }
+
+    /// For `watch` the second half will not be known as such.
+    pub(crate) fn give_up(&mut self, cookie: u32, watch: WatchId) {
+        let mut same = self.waiting.iter_mut().rev();
+        if let Some(one) = same.find(|one| one.cookie == cookie && one.watch == watch) {
+            one.gone = true;
+        }
     }
 
     /// The rename is complete.
@@ -76,6 +90,9 @@ mod tests {
         assert_eq!(moves.find(7, one), Some(&b"a/x"[..]));
         assert_eq!(moves.find(7, other), Some(&b"/tmp/a/x"[..]));
         assert!(moves.find(7, third).is_some());
+        moves.give_up(7, other);
+        assert_eq!(moves.find(7, other), None);
+        assert_eq!(moves.find(7, one), Some(&b"a/x"[..]));
         moves.forget(7);
         assert_eq!(moves.find(7, one), None);
         assert_eq!(moves.find(8, one), Some(&b"a/y"[..]));

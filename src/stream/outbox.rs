@@ -145,9 +145,14 @@ impl Outbox {
         self.moves.knows(cookie, watch)
     }
 
-    /// The rename is complete, or its second half will not be known as such.
+    /// The rename is complete.
     pub(crate) fn forget_move(&mut self, cookie: u32) {
         self.moves.forget(cookie);
+    }
+
+    /// For `watch` the second half of a rename will not be known as such.
+    pub(crate) fn give_up_move(&mut self, cookie: u32, watch: WatchId) {
+        self.moves.give_up(cookie, watch);
     }
 
     /// The directory's path and what else the last event told, if it was of an entry in a directory.

@@ -15,7 +15,8 @@ impl Forest {
         let tree = self.places.get(parent).tree();
         let limit = self.trees[tree].max_depth();
         let (before, now) = (self.depth_before(top) + 1, self.places.depth(parent) + 1);
-        if before == now {
+        // A repair finds what has moved as well, and keeps what is too deep below it until its end.
+        if before == now && now < limit {
             return true;
         }
         let mut left = vec![(top, now)];

@@ -190,7 +190,7 @@ impl Forest {
             }
             Look::CantTell(errno) => {
                 self.tell_error(parent, errno, fx);
-                if matches!(what, What::Directory { .. }) {
+                if matches!(what, What::Directory { .. } | What::Stayed) {
                     // One of two directories may be taken for the other.
                     let tree = self.places.get(parent).tree();
                     self.begin_sync(tree, Cause::DoubtHidden, fx);

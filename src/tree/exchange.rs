@@ -29,7 +29,8 @@ pub(super) struct Arrivals {
     /// The cookie of the last exchange's second rename, and the trouble with the directory that it moves.
     along: Option<(u32, Trouble)>,
     /// Names that were there when their directory was listed, and of which the first event says that they are renamed away:
-    /// the event may be the second half of an exchange whose first half was not heard.
+    /// the event may be the second half of an exchange whose first half was not heard. And names to which something is
+    /// renamed by the first event: perhaps over something that the list could not show any more.
     half_heard: BTreeSet<(i32, Vec<u8>)>,
     /// What is pending after an event that may be the second half of an exchange.
     ahead: Ahead,
@@ -107,7 +108,8 @@ impl Arrivals {
             arrival = oldest;
         }
         arrival.just_now = true;
-        arrival.over_unwatched = std::mem::take(&mut self.over_unwatched);
+        let perhaps_over = self.was_half_heard(event).then(Trouble::default);
+        arrival.over_unwatched = std::mem::take(&mut self.over_unwatched).or(perhaps_over);
         arrival.wd = event.wd;
         arrival.is_dir = is_dir(event);
         arrival.name.clear();
@@ -165,7 +167,8 @@ impl Forest {
         self.arrivals.find(event).map(|arrival| arrival.is_dir)
     }
 
-    /// A name was there when its directory was listed, and is renamed away by the first event that was heard of it.
+    /// The first event that was heard of a name says that it is renamed away, although it is there, or that something is renamed
+    /// to it, perhaps over something else.
     pub(crate) fn note_half_heard(&mut self, wd: i32, name: &[u8]) {
         self.arrivals.half_heard.insert((wd, name.to_vec()));
     }

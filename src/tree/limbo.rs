@@ -29,6 +29,8 @@ struct Entry {
     came_from: Option<(i32, Vec<u8>)>,
     /// The directory it was in.
     parent: PlaceRef,
+    /// It was displaced, and the lock that tells whether it was replaced could not be taken.
+    unsure: bool,
     /// How deep that directory was, in a tree with a limit.
     depth: u32,
     /// Events from inside, for when it is known where that is.
@@ -37,6 +39,12 @@ struct Entry {
     held_by: Vec<PlaceRef>,
     /// Scans that wait for the same.
     scans: Vec<Wanted>,
+}
+
+impl Entry {
+    fn is_displaced(&self) -> bool {
+        matches!(self.why, Why::Displaced { .. })
+    }
 }
 
 /// The number of a subtree's stay in limbo, and its top.
@@ -84,6 +92,7 @@ impl Forest {
             why: why.clone(),
             came_from: None,
             parent,
+            unsure: false,
             depth,
             held: Vec::new(),
             held_by: Vec::new(),
@@ -194,8 +203,8 @@ impl Forest {
         let Some(entry) = self.take_entry(top) else {
             return;
         };
-        if let Why::Moved { cookie, .. } = entry.why {
-            fx.out.forget_move(cookie);
+        if let Why::Moved { tree, cookie } = entry.why {
+            fx.out.give_up_move(cookie, self.trees[tree].id());
         }
         for wanted in entry.scans {
             self.want_again(wanted);
@@ -226,22 +235,29 @@ impl Forest {
         entry.filter(|entry| entry.visit == visit)
     }
 
-    /// The directory whose lock is to be taken next. None: no lock is left to be taken.
-    pub(crate) fn next_to_lock(&mut self) -> Option<PlaceRef> {
+    /// The directory whose lock is to be taken next, and whether it is to be sure that it is this very directory. None: no
+    /// lock is left to be taken.
+    pub(crate) fn next_to_lock(&mut self) -> Option<(PlaceRef, bool)> {
         while let Some(&top) = self.limbo.to_lock.front() {
             if let Some(entry) = self.in_limbo(top) {
-                return Some(entry.parent);
+                return Some((entry.parent, entry.is_displaced()));
             }
             self.limbo.to_lock.pop_front();
         }
         None
     }
 
-    /// The lock of a directory was taken, or could not be: nothing more can be found out about what has left it.
-    pub(crate) fn was_locked(&mut self, parent: PlaceRef) {
+    /// The lock of a directory was taken, or could not be (`locked` is false): nothing more can be found out about what has
+    /// left it.
+    pub(crate) fn was_locked(&mut self, parent: PlaceRef, locked: bool) {
         while let Some(&top) = self.limbo.to_lock.front() {
             match self.in_limbo(top) {
-                Some(entry) if entry.parent == parent => self.limbo.locked.push_back(top),
+                Some(entry) if entry.parent == parent => {
+                    let unsure = !locked && entry.is_displaced();
+                    let slot = self.places.limbo_slot(entry.place);
+                    self.limbo.entries[slot].unsure = unsure;
+                    self.limbo.locked.push_back(top);
+                }
                 Some(_) => return,
                 None => {}
             }
@@ -257,10 +273,16 @@ impl Forest {
             let Some(top) = self.limbo.locked.pop_front() else {
                 return done > 0;
             };
-            let Some(place) = self.in_limbo(top).map(|entry| entry.place) else {
+            let Some(entry) = self.in_limbo(top) else {
                 continue;
             };
+            let (place, unsure) = (entry.place, entry.unsure);
             let tree = self.places.get(place).tree();
+            if unsure && !self.trees[tree].lost {
+                // If two directories have changed places, the other one is taken for this one.
+                self.begin_sync(tree, Cause::DoubtHidden, fx);
+                continue;
+            }
             let uncertain = self.takes_doubts_away(place);
             self.doom(place, fx);
             if uncertain {

@@ -29,7 +29,7 @@ pub(crate) enum Cause {
     DoubtCovered,
     /// A directory left the tree before it is known what left it.
     DoubtLeft,
-    /// It can't be looked what left a name.
+    /// It can't be looked what left a name, or whether anything is still to leave it.
     DoubtHidden,
     /// In a tree with a limit, a directory with much below was renamed to another depth.
     OtherDepth,

@@ -15,7 +15,7 @@ pub(crate) struct Wanted {
 }
 
 /// How often the scan of a directory came to nothing, and whether an ERROR has told of it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Trouble {
     tries: u32,
     told: bool,

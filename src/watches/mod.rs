@@ -152,6 +152,11 @@ impl Watches {
         }
     }
 
+    /// A kernel watch is to be removed, unless somebody holds it.
+    pub(crate) fn is_unheld(&mut self, wd: i32) {
+        self.unheld.push(wd);
+    }
+
     /// A kernel watch that is to be removed.
     pub(crate) fn take_unheld(&mut self) -> Option<i32> {
         while let Some(wd) = self.unheld.pop() {

@@ -263,7 +263,9 @@ impl Run {
         });
         loop {
             drain(&mut self.instance, &self.stage, self.settings.batch)?;
-            if self.stage.borrow_mut().turn(1) == 0 {
+            let mut stage = self.stage.borrow_mut();
+            // No operation may be left to be done in the midst of the last one.
+            if stage.turn(1) == 0 && !stage.is_under_way() {
                 break;
             }
         }

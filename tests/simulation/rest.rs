@@ -37,8 +37,8 @@ pub fn at_rest(instance: &Instance, stage: &Shared) -> Verdict {
             true => judge.real(&directories),
             false => Vec::new(),
         };
-        if judge.lost && judge.expect.swaps {
-            // Where entries have changed places, only a look can tell which is which.
+        if judge.lost {
+            // Where entries have changed places, or one has gone there and back, only a look can tell which is which.
             believed.extend(known);
         } else {
             real.extend(known);

@@ -3,6 +3,7 @@
 //! descriptors that run out, storms, and many directories.
 
 mod descriptors;
+mod halves;
 mod overlaps;
 mod storms;
 mod swaps;
@@ -21,7 +22,7 @@ use crate::support::replica::{ERROR, SYNC_END, Told, Verdict, WHOLE, fault};
 use crate::text;
 
 /// Sequences of which all placements are played: in two blocks, or each.
-const SEQUENCES: [&str; 9] = [
+const SEQUENCES: [&str; 10] = [
     // During a repair the root's events were told for those of a directory that was off its name.
     "CREATE|DELETE|MOVE|ATTRIB silent 64 start 0 blocks: \
      overflow; mkdir /t/c; exchange /t/a /t/c; mv /t/c /t/d; chmod 7 /t/d @",
@@ -41,11 +42,13 @@ const SEQUENCES: [&str; 9] = [
      mkdir /t/d; create /t/d/a; mv /t/d/a /t/b/a; exchange /t/a/c /t/b/a @",
     // A name is in doubt, and its directory can't be opened any more.
     "CREATE|DELETE|MOVE list 64 start 0 blocks: mkdir /t/a/c; exchange /t/b /t/a/c; chmod 0 /t/a @",
+    // Half of an exchange was taken for a whole rename, as the lock could not be taken that tells.
+    "CREATE|DELETE|MOVE list 64 start 2 steps: mkdir /t/a/c; chmod 0 /t/a; exchange /t/a/b /t/a/c @",
 ];
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 14] = [
+const STORIES: [Story; 21] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -59,6 +62,13 @@ const STORIES: [Story; 14] = [
         swaps::watch_of_what_changes_places,
     ),
     ("over-another-and-back", swaps::over_another_and_back),
+    ("listed-while-in-doubt", swaps::listed_while_in_doubt),
+    ("watched-by-path", swaps::watched_by_path),
+    ("too-deep-during-a-repair", swaps::too_deep_during_a_repair),
+    (
+        "half-an-exchange-before-the-watch",
+        swaps::half_an_exchange_before_the_watch,
+    ),
     ("storm-in-the-foreground", storms::in_the_foreground),
     ("storm-in-the-background", storms::in_the_background),
     ("many-moved-out", storms::many_moved_out),
@@ -78,6 +88,9 @@ const STORIES: [Story; 14] = [
         "plain-watch-where-a-tree-fails",
         overlaps::plain_watch_where_a_tree_fails,
     ),
+    ("gone-for-one-tree", halves::gone_for_one_tree),
+    ("no-end-of-a-list-between", halves::no_end_of_a_list_between),
+    ("heard-by-one-tree", halves::heard_by_one_tree),
 ];
 
 /// Plays all of them; `findings` gets the sequences, the stories are printed.

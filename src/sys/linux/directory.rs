@@ -4,6 +4,7 @@ use super::inotify::InotifyFd;
 use crate::mask::Mask;
 use crate::sys::dirent::{self, Chunk, Kind};
 use crate::sys::{Sys, check, errno};
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write as _;
@@ -208,11 +209,12 @@ impl Directory {
         inotify: &InotifyFd,
         path: impl FnOnce() -> Vec<u8>,
         mask: Mask,
+        stray: &Cell<Option<i32>>,
     ) -> Sys<i32> {
         // The path is a symbolic link, and what is meant is at its end.
         let link = links.path_of(self, None);
         match inotify.add_terminated(&link, mask - Mask::DONT_FOLLOW) {
-            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, &path(), mask),
+            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, &path(), mask, stray),
             other => other,
         }
     }
@@ -257,8 +259,14 @@ impl Directory {
     }
 
     /// Watches this directory without /proc: by path, with a look before and after whether the path leads here. A swap
-    /// there and back between the two looks remains unseen.
-    fn watch_by_path(&self, inotify: &InotifyFd, path: &[u8], mask: Mask) -> Sys<i32> {
+    /// there and back between the two looks remains unseen. `stray` gets a descriptor that may be of another directory.
+    fn watch_by_path(
+        &self,
+        inotify: &InotifyFd,
+        path: &[u8],
+        mask: Mask,
+        stray: &Cell<Option<i32>>,
+    ) -> Sys<i32> {
         let here = self.identity()?;
         let is_here = || {
             let path = path.strip_suffix(b"\0").unwrap_or(path);
@@ -268,24 +276,16 @@ impl Directory {
         if !is_here()? {
             return Err(libc::ESTALE);
         }
-        // A watch that was there before stays, also if it is on another directory.
-        let new = (mask - Mask::MASK_ADD) | Mask::MASK_CREATE | Mask::DONT_FOLLOW;
-        let (wd, is_new) = match inotify.add_terminated(path, new) {
-            Err(libc::EEXIST) => (
-                inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?,
-                false,
-            ),
-            added => (added?, true),
-        };
-        let checked = match is_here() {
-            Ok(true) => return Ok(wd),
-            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => libc::ESTALE,
-            Err(errno) => errno,
-        };
-        if is_new {
-            inotify.rm(wd)?;
+        let wd = inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?;
+        let looked = is_here();
+        if looked != Ok(true) {
+            stray.set(Some(wd));
         }
-        Err(checked)
+        match looked {
+            Ok(true) => Ok(wd),
+            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => Err(libc::ESTALE),
+            Err(errno) => Err(errno),
+        }
     }
 }
 
@@ -361,15 +361,16 @@ mod tests {
         let path = CString::new(path.into_os_string().into_encoded_bytes()).unwrap();
         let path = path.as_bytes_with_nul();
         let links = DescriptorLinks::of_this_thread();
+        let stray = Cell::new(None);
         let by_proc = here
-            .watch(&links, &inotify, || path.to_vec(), Mask::CREATE)
+            .watch(&links, &inotify, || path.to_vec(), Mask::CREATE, &stray)
             .unwrap();
         assert_eq!(
-            here.watch_by_path(&inotify, path, Mask::CREATE),
+            here.watch_by_path(&inotify, path, Mask::CREATE, &stray),
             Ok(by_proc)
         );
         assert_eq!(
-            here.watch_by_path(&inotify, b"/\0", Mask::CREATE),
+            here.watch_by_path(&inotify, b"/\0", Mask::CREATE, &stray),
             Err(libc::ESTALE)
         );
     }
@@ -395,7 +396,7 @@ mod tests {
         let leaf = branch.open_child(c"leaf").unwrap();
         assert_eq!(
             branch.watch_child(&links, &inotify, c"leaf", mask),
-            leaf.watch(&links, &inotify, Vec::new, mask)
+            leaf.watch(&links, &inotify, Vec::new, mask, &Cell::new(None))
         );
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -5,6 +5,7 @@ use super::directory::{Access, DescriptorLinks, Directory};
 use super::inotify::InotifyFd;
 use crate::mask::{InitFlags, Mask};
 use crate::sys::dirent::{Kind, entries};
+use std::cell::Cell;
 use std::ffi::CString;
 
 /// An inotify instance.
@@ -85,6 +86,7 @@ impl BareDirectory {
             &inotify.0,
             || path.clone(),
             Mask::from_bits_retain(mask),
+            &Cell::new(None),
         )
     }
 

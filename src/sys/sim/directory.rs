@@ -8,6 +8,7 @@ use super::with_kernel;
 use crate::mask::Mask;
 use crate::sys::Sys;
 use crate::sys::dirent::{self, Chunk, Kind};
+use std::cell::Cell;
 use std::ffi::CStr;
 
 /// Paths up to this length go to the kernel in one piece.
@@ -144,9 +145,10 @@ impl Directory {
         inotify: &InotifyFd,
         path: impl FnOnce() -> Vec<u8>,
         mask: Mask,
+        stray: &Cell<Option<i32>>,
     ) -> Sys<i32> {
         match inotify::add_open(inotify, &self.0, mask - Mask::DONT_FOLLOW) {
-            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, &path(), mask),
+            Err(libc::ENOENT | libc::ENOTDIR) => self.watch_by_path(inotify, &path(), mask, stray),
             other => other,
         }
     }
@@ -186,7 +188,13 @@ impl Directory {
     }
 
     /// As `sys::linux::directory` does it.
-    fn watch_by_path(&self, inotify: &InotifyFd, path: &[u8], mask: Mask) -> Sys<i32> {
+    fn watch_by_path(
+        &self,
+        inotify: &InotifyFd,
+        path: &[u8],
+        mask: Mask,
+        stray: &Cell<Option<i32>>,
+    ) -> Sys<i32> {
         let here = self.identity()?;
         let is_here = || {
             let path = path.strip_suffix(b"\0").unwrap_or(path);
@@ -196,24 +204,16 @@ impl Directory {
         if !is_here()? {
             return Err(libc::ESTALE);
         }
-        // A watch that is there already stays, whatever it is on.
-        let new = (mask - Mask::MASK_ADD) | Mask::MASK_CREATE | Mask::DONT_FOLLOW;
-        let (wd, is_new) = match inotify.add_terminated(path, new) {
-            Err(libc::EEXIST) => (
-                inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?,
-                false,
-            ),
-            added => (added?, true),
-        };
-        let checked = match is_here() {
-            Ok(true) => return Ok(wd),
-            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => libc::ESTALE,
-            Err(errno) => errno,
-        };
-        if is_new {
-            inotify.rm(wd)?;
+        let wd = inotify.add_terminated(path, mask | Mask::DONT_FOLLOW)?;
+        let looked = is_here();
+        if looked != Ok(true) {
+            stray.set(Some(wd));
         }
-        Err(checked)
+        match looked {
+            Ok(true) => Ok(wd),
+            Ok(false) | Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => Err(libc::ESTALE),
+            Err(errno) => Err(errno),
+        }
     }
 }
 

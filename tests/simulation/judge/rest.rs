@@ -64,7 +64,9 @@ impl Judge {
         // An ERROR of a directory that is watched: an entry in it could not be looked for.
         let mut half_blind: BTreeSet<Path> = BTreeSet::new();
         for path in &listed {
-            if !view.is_dir(path) || !(path.is_empty() || self.is_to_be_watched(path)) {
+            if self.lost {
+                // Whether two directories have changed places, or one has gone there and back, can't be looked up.
+            } else if !view.is_dir(path) || !(path.is_empty() || self.is_to_be_watched(path)) {
                 return Err(fault("watched-but-not-there", path.escape_ascii()));
             }
             let id = view.entries.get(path).map_or(self.root, |node| node.id);

@@ -1,15 +1,15 @@
 //! What is at a path is exchanged while the library works by that path: before each of its calls once, and once more
 //! before each later one.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use asyncinotify::RecursiveFlags;
-use asyncinotify::simulation::{Operation, set_schedule, with_kernel};
+use asyncinotify::simulation::{Limits, Operation, Pending, set_schedule, with_kernel};
+use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
 use libc::{EEXIST, ENOENT, ESTALE, IN_ATTRIB, IN_CREATE, IN_DONT_FOLLOW};
 
 use super::{Stage, before_each_call, check, errors, parsed, shown, watched, world};
-use crate::support::replica::{Verdict, WHOLE, fault};
+use crate::support::replica::{Entries, Expect, Fault, Replica, SYNTHETIC, Verdict, WHOLE, fault};
 
 /// Calls `play` with each pair of places, until the second lies behind the last call.
 fn at_each_pair_of_calls(mut play: impl FnMut(u64, u64) -> Verdict<u64>) -> Verdict {
@@ -132,4 +132,165 @@ pub fn over_another_and_back() -> Verdict {
         }
     }
     Ok(())
+}
+
+/// In a tree with a limit, a directory at the limit changes places with one from outside, and then its parent comes one level
+/// higher, so that it is listed: what is in it is told after itself.
+pub fn listed_while_in_doubt() -> Verdict {
+    const START: &str = "mkdir /t; mkdir /t/a; mkdir /t/a/b; mkdir /t/a/b/c; mkdir /o; mkdir /o/x";
+    let mut stage = Stage::new(START);
+    world("create /o/x/f");
+    let options = RecursiveOptions {
+        max_depth: 3,
+        ..RecursiveOptions::default()
+    };
+    let added = stage
+        .instance
+        .add_recursive(c"/t", Mask::from_bits_retain(WHOLE), options);
+    added.expect("a tree");
+    world("exchange /o/x /t/a/b/c; mv /t/a/b /t/b");
+    let all = stage.take_all()?;
+    let found = all.iter().filter(|event| event.flagged(SYNTHETIC));
+    let paths: Vec<&[u8]> = found.filter_map(|event| event.path.as_deref()).collect();
+    let expected: [&[u8]; 2] = [b"/t/b/c", b"/t/b/c/f"];
+    check(paths == expected, "told-too-early", shown(&all))
+}
+
+/// Without /proc a second tree watches by path what the first one watches already, and at that path a directory changes
+/// places with one from outside: what is watched by mistake does not stay so.
+pub fn watched_by_path() -> Verdict {
+    at_each_pair_of_calls(|first, second| {
+        let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /o; mkdir /o/b");
+        with_kernel(|kernel| kernel.set_proc(false));
+        let one = stage.tree(IN_CREATE, RecursiveFlags::empty());
+        let calls = exchanged_before(first, second, "exchange /t/a /o/b");
+        let other = stage.tree(IN_CREATE, RecursiveFlags::empty());
+        let calls = calls.get();
+        stage.take_all()?;
+        set_schedule(None);
+        stage.take_all()?;
+        for id in one.into_iter().chain(other) {
+            let _ = stage.instance.rm_watch(id);
+        }
+        stage.take_all()?;
+        let place = format!("exchanged before calls {first} and {second}");
+        check(watched().is_empty(), "a-watch-of-nobody", &place)?;
+        Ok(calls)
+    })
+}
+
+/// In a tree with a limit, a directory comes deeper while events are lost, and one in it moves on during the repair, at
+/// whichever call, from one place that is too deep to another: it is not followed there.
+pub fn too_deep_during_a_repair() -> Verdict {
+    for at in 1.. {
+        let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/a/b; mkdir /t/c; mkdir /t/c/d");
+        world("create /t/a/b/f");
+        let options = RecursiveOptions {
+            max_depth: 3,
+            ..RecursiveOptions::default()
+        };
+        let added = stage
+            .instance
+            .add_recursive(c"/t", Mask::from_bits_retain(WHOLE), options);
+        let tree = added.expect("a tree");
+        let limits = with_kernel(|kernel| kernel.limits());
+        with_kernel(|kernel| kernel.set_limits(Limits { queue: 1, ..limits }));
+        world("mv /t/a /t/c/a");
+        with_kernel(|kernel| kernel.set_limits(limits));
+        let count = Rc::new(Cell::new(0));
+        let counted = count.clone();
+        before_each_call(move |call| {
+            counted.set(call);
+            if call == at {
+                world("mv /t/c/a/b /t/c/d/x");
+            }
+        });
+        let told = stage.take_all()?;
+        set_schedule(None);
+        if count.get() < at {
+            return Ok(());
+        }
+        let place = format!("moved before call {at}: {}", shown(&told));
+        let watched = stage.directories(tree);
+        check(!watched.contains(&b"/t/c/d/x"[..]), "too-deep", place)?;
+    }
+    Ok(())
+}
+
+/// A directory that comes from outside changes places with one in a new tree, and is visible before the tree is watched; then
+/// it changes places with another one, of which half is told when the library looks. What leaves in the end was there.
+pub fn half_an_exchange_before_the_watch() -> Verdict {
+    let expect = Expect {
+        mask: WHOLE,
+        lists: true,
+        complete: true,
+        swaps: true,
+        concurrent: true,
+        trouble: false,
+        max_depth: 0,
+        alone: true,
+    };
+    at_each_pair_of_calls(|first, second| {
+        let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/b; mkdir /o; mkdir /o/a");
+        let root = with_kernel(|kernel| kernel.inode_at(b"/t"));
+        let pending: Rc<RefCell<Option<Pending>>> = Rc::default();
+        let (begun, count) = (pending.clone(), Rc::new(Cell::new(0)));
+        let counted = count.clone();
+        set_schedule(Some(Box::new(move |call| {
+            let now = counted.get() + 1;
+            counted.set(now);
+            let mut begun = begun.borrow_mut();
+            if now == first {
+                *begun = Some(begin("exchange /o/a /t/b", 1));
+            }
+            if now == second {
+                finish(&mut begun);
+                *begun = Some(begin("exchange /t/a /t/b", 3));
+            }
+            if call.locks.is_some() && call.locks == root {
+                finish(&mut begun);
+            }
+            None
+        })));
+        stage
+            .tree(WHOLE, RecursiveFlags::LIST_EXISTING)
+            .expect("a tree");
+        let mut told = stage.take_all()?;
+        set_schedule(None);
+        finish(&mut pending.borrow_mut());
+        for (at, operation) in [
+            (first, "exchange /o/a /t/b"),
+            (second, "exchange /t/a /t/b"),
+        ] {
+            if count.get() < at {
+                world(operation);
+            }
+        }
+        told.extend(stage.take_all()?);
+        world("mv /t/b /o/c");
+        told.extend(stage.take_all()?);
+        let mut replica = Replica::new(b"/t", expect);
+        for event in &told {
+            let place = |it: Fault| fault(it.kind, format!("{first} {second}: {}", shown(&told)));
+            replica.take(event).map_err(place)?;
+        }
+        replica.at_rest()?;
+        replica.compare(&Entries::from([(b"/t/a".to_vec(), true)]))?;
+        Ok(count.get())
+    })
+}
+
+fn begin(operation: &str, steps: usize) -> Pending {
+    let operation = parsed(operation);
+    let mut pending = with_kernel(|kernel| kernel.begin(&operation)).expect("an operation");
+    for _ in 0..steps {
+        with_kernel(|kernel| kernel.step(&mut pending)).expect("a step");
+    }
+    pending
+}
+
+fn finish(begun: &mut Option<Pending>) {
+    if let Some(mut pending) = begun.take() {
+        while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
+    }
 }

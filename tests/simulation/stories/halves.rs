@@ -1,0 +1,155 @@
+//! A rename of which half is queued when something else is due.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use asyncinotify::simulation::{Call, Pending, set_schedule, with_kernel};
+use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
+use libc::{IN_MOVED_FROM, IN_MOVED_TO};
+
+use super::{Stage, check, parsed, shown, world};
+use crate::support::replica::{Entries, Expect, Replica, SYNC_END, Told, Verdict, WHOLE, fault};
+
+/// A rename goes as far as its first event.
+fn half(rename: &str) -> Pending {
+    let rename = parsed(rename);
+    let mut rename = with_kernel(|kernel| kernel.begin(&rename)).expect("a rename");
+    let queued = with_kernel(|kernel| kernel.queued());
+    while with_kernel(|kernel| kernel.queued()) == queued {
+        if with_kernel(|kernel| kernel.step(&mut rename)) != Ok(true) {
+            break;
+        }
+    }
+    rename
+}
+
+/// The rest of a rename, if a call waits for the lock of the directory.
+fn finish_for(call: &Call, directory: &[u8], rename: &mut Pending) {
+    let directory = with_kernel(|kernel| kernel.inode_at(directory));
+    if call.locks.is_some() && call.locks == directory {
+        while with_kernel(|kernel| kernel.step(rename)) == Ok(true) {}
+    }
+}
+
+/// Two trees, of which one can't reach its root any more. That one takes the directory for gone; the other one hears where
+/// it has come from.
+pub fn gone_for_one_tree() -> Verdict {
+    let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/a/b; mkdir /t/a/x");
+    let whole = stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+    let mask = Mask::from_bits_retain(WHOLE);
+    let below = stage
+        .instance
+        .add_recursive(c"/t/a", mask, RecursiveOptions::default());
+    below.expect("a tree");
+    world("mv /t/a /t/c; mkdir /t/c/x/d");
+    let mut rename = half("mv /t/c/b /t/c/e");
+    set_schedule(Some(Box::new(move |call| {
+        finish_for(call, b"/t/c", &mut rename);
+        None
+    })));
+    let told = stage.take_all()?;
+    set_schedule(None);
+    let arrives = |event: &Told| {
+        event.watch == whole.as_raw() && event.moved_from.as_deref() == Some(b"/t/c/b")
+    };
+    check(told.iter().any(arrives), "came-from-nowhere", shown(&told))
+}
+
+/// A directory is watched for two trees one after the other, while an entry in it and one of the other kind change places,
+/// a step each few calls: the second tree hears of half of it. Both know in the end what is there.
+pub fn heard_by_one_tree() -> Verdict {
+    let expect = Expect {
+        mask: WHOLE,
+        lists: false,
+        complete: true,
+        swaps: true,
+        concurrent: true,
+        trouble: false,
+        max_depth: 0,
+        alone: false,
+    };
+    let paths: [&[u8]; 3] = [b"/t/d", b"/t/d/c", b"/t/f"];
+    let after = Entries::from(paths.map(|path| (path.to_vec(), path != b"/t/d/c")));
+    for gap in 1..12 {
+        for at in 1.. {
+            let mut stage = Stage::new("mkdir /t");
+            let flags = RecursiveFlags::empty();
+            let trees = [1, 2].map(|_| stage.tree(WHOLE, flags).expect("a tree"));
+            world("mkdir /t/d; mkdir /t/d/c; create /t/f");
+            let exchange = parsed("exchange /t/f /t/d/c");
+            let count = Rc::new(Cell::new(0));
+            let begun = Rc::new(RefCell::new(None));
+            let (counted, pending) = (count.clone(), begun.clone());
+            set_schedule(Some(Box::new(move |call| {
+                let now = counted.get() + 1;
+                counted.set(now);
+                let mut pending = pending.borrow_mut();
+                if now == at {
+                    *pending = with_kernel(|kernel| kernel.begin(&exchange)).ok();
+                }
+                if let Some(pending) = pending.as_mut() {
+                    if (now - at) % gap == 0 {
+                        let _ = with_kernel(|kernel| kernel.step(pending));
+                    }
+                    finish_for(call, b"/t", pending);
+                    finish_for(call, b"/t/d", pending);
+                }
+                None
+            })));
+            let mut told = stage.take_all()?;
+            set_schedule(None);
+            let Some(mut pending) = begun.take() else {
+                break;
+            };
+            while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
+            told.extend(stage.take_all()?);
+            for tree in trees {
+                let mut replica = Replica::new(b"/t", expect);
+                for event in told.iter().filter(|event| event.watch == tree.as_raw()) {
+                    replica.take(event)?;
+                }
+                replica.at_rest()?;
+                replica.compare(&after).map_err(|it| {
+                    fault(it.kind, format!("{gap} {at} {} {}", it.text, shown(&told)))
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A repair whose last scan is done, at whichever call the rename begins: its end is not told between the halves, as a
+/// program can't sweep what it has put aside.
+pub fn no_end_of_a_list_between() -> Verdict {
+    for at in 1.. {
+        let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/b; mkdir /t/a/x");
+        let lists = RecursiveFlags::LIST_EXISTING;
+        stage.tree(WHOLE, lists).expect("a tree");
+        stage.take_all()?;
+        world("overflow");
+        let count = Rc::new(Cell::new(0));
+        let (counted, mut rename) = (count.clone(), None);
+        set_schedule(Some(Box::new(move |call| {
+            counted.set(counted.get() + 1);
+            if counted.get() == at {
+                rename = Some(half("mv /t/b /t/c"));
+            }
+            if let Some(rename) = &mut rename {
+                finish_for(call, b"/t", rename);
+            }
+            None
+        })));
+        let told = stage.take_all()?;
+        set_schedule(None);
+        if count.get() < at {
+            return Ok(());
+        }
+        let place = |bit| told.iter().position(|event| event.has(bit));
+        if let (Some(from), Some(to)) = (place(IN_MOVED_FROM), place(IN_MOVED_TO)) {
+            let ends = told[from..to].iter().any(|event| event.flagged(SYNC_END));
+            let text = format!("before call {at}: {}", shown(&told));
+            check(!ends, "an-end-between-two-halves", text)?;
+        }
+    }
+    Ok(())
+}
