@@ -4,7 +4,7 @@
  * An instance watches files, directories and whole trees, and hands out events with full paths. It has one pollable file
  * descriptor, `asyncinotify_fd()`, for poll(2), select(2), epoll(7), io_uring and every event loop built on them; or it
  * waits by itself with `asyncinotify_sync_get()` and `asyncinotify_run()`. Nothing runs in the background: no thread, no
- * timer, no signal handler.
+ * signal handler. A timer is set only while a directory of a tree could not be watched for want of room.
  *
  * EXAMPLE
  *
@@ -221,7 +221,8 @@ void asyncinotify_close(asyncinotify *self);
 /**
  * The pollable descriptor, for event loops.
  *
- * Level-triggered and readable (POLLIN) exactly while asyncinotify_get() would return an event, or a wake is pending; not
+ * Level-triggered and readable (POLLIN) exactly while asyncinotify_get() would return an event, a wake is pending, or a
+ * directory that could not be watched is to be tried again (see RECURSIVE WATCHES), after which a call may return 0; not
  * readable otherwise. It works for poll(2), select(2), epoll(7) level- and edge-triggered, and io_uring's poll. Whoever
  * waits edge-triggered takes events until there are none, as epoll(7) says; a bounded call that leaves some
  * (asyncinotify_get_events(), asyncinotify_dispatch()) gives a new edge. Watch it for reading only, and never read from
@@ -662,6 +663,11 @@ intptr_t asyncinotify_watches(asyncinotify *self,
 #define ASYNCINOTIFY_EVENT_SYNC_END 0x4
 /** In `flags`: a directory can't be watched. `error` says why, `path` which; mask ISDIR, wd -1. */
 #define ASYNCINOTIFY_EVENT_ERROR 0x8
+/**
+ * In `flags`: a directory of which an ERROR has told is watched again, and what is in it was told. `path` says which;
+ * mask ISDIR, wd -1, `error` 0.
+ */
+#define ASYNCINOTIFY_EVENT_HEALED 0x80
 
 /** An event. The library fills it; it may be copied as a struct, but see asyncinotify_event_dup() for what it points to. */
 typedef struct asyncinotify_event {
@@ -908,10 +914,16 @@ void asyncinotify_event_free(asyncinotify_event *event);
  *   7. The loop never stalls. No call that takes events works longer than about 10 ms on a scan; a large one goes on in
  *      slices, while the pollable descriptor stays readable. With BACKGROUND this holds for asyncinotify_add_recursive()
  *      too.
- *   8. Trouble is told, and contained. A directory that can't be opened, a limit reached while following: an event flagged
- *      ERROR with the errno and the path, whatever the mask; everything else goes on. A directory that changes under 32
- *      tries to watch it, as somebody renames it on and on, gets ERROR with EAGAIN, and is tried again when something
- *      happens in its parent; neither asyncinotify_add_recursive() nor SYNC_END waits for it.
+ *   8. Trouble is told, contained, and heals. A directory that can't be opened, a limit reached while following: an event
+ *      flagged ERROR with the errno and the path, whatever the mask. Nothing below that directory is watched then;
+ *      everything else goes on. It is tried again: after EACCES when the permissions of a watched directory from the root
+ *      down to it change; after ENOSPC, EMFILE, ENFILE and ENOMEM after a while that doubles from 0.1 s to 5 s, for which
+ *      a timer makes the pollable descriptor readable, and besides when something happens, at most once each 10 ms. (The
+ *      timer stands in for permissions that the kernel does not tell of, as those of the root.) A directory that changes
+ *      under 32 tries to watch it, as somebody renames it on and on, gets ERROR with EAGAIN, and is tried again when
+ *      something happens in its parent; neither asyncinotify_add_recursive() nor SYNC_END waits for it. Once a directory
+ *      is watched, its content is told as that of a new one, and an event flagged HEALED follows. Where a whole tree is
+ *      compared with the disk (5), what can't be watched is told anew.
  *   9. Depth and length of paths have no limit but memory; paths longer than PATH_MAX included. The root's own end is
  *      reported by DELETE_SELF, MOVE_SELF or UNMOUNT if the mask asks for them, and by IGNORED.
  *
@@ -985,6 +997,23 @@ typedef int (*asyncinotify_directory_callback)(asyncinotify *self,
                                                void *userdata);
 
 /**
+ * Gets a directory that can't be watched, by asyncinotify_watch_each_trouble().
+ *
+ * @param self      the handle; it may be used, and closed
+ * @param path      the directory's full path, NUL-terminated; lives until the callback returns
+ * @param path_len  its length in bytes, without its NUL
+ * @param error     why it could not be watched when it was tried last: a positive errno
+ * @param userdata  what was given to asyncinotify_watch_each_trouble()
+ *
+ * @return 0 to go on; anything else stops it
+ */
+typedef int (*asyncinotify_trouble_callback)(asyncinotify *self,
+                                             const char *path,
+                                             size_t path_len,
+                                             int error,
+                                             void *userdata);
+
+/**
  * Watches a directory and everything below it.
  *
  * Returns when the whole tree is watched, unless BACKGROUND is given. Ends like any other watch: by
@@ -1015,6 +1044,7 @@ typedef int (*asyncinotify_directory_callback)(asyncinotify *self,
  *                  behind
  *   -ENOTDIR       the root is not a directory
  *
+ * The first tree of a handle takes one descriptor for good: a timer for directories that are to be tried again.
  * Blocks for the time it takes to read the tree, some 10 µs a directory; with BACKGROUND only for the root. Any thread;
  * other threads may go on taking events meanwhile.
  * Python: RecursiveWatcher(path, mask), RecursiveInotify.add_recursive_watch()
@@ -1045,6 +1075,28 @@ intptr_t asyncinotify_watch_each_directory(asyncinotify *self,
                                            asyncinotify_watch watch,
                                            asyncinotify_directory_callback callback,
                                            void *userdata);
+
+/**
+ * Lists the directories of a recursive watch that can't be watched now: those of which ERROR has told, and HEALED has not.
+ *
+ * @param self      open handle
+ * @param watch     the recursive watch
+ * @param callback  called for each, until it returns anything but 0; NULL only counts
+ * @param userdata  passed to `callback`
+ *
+ * @return how many were listed; or
+ *   -EINVAL  `self` is not an open handle, or `watch` is not recursive
+ *   -ENOENT  no watch of this handle, or one that has ended
+ *   -ENOMEM  no memory
+ *
+ * Nothing below such a directory is watched. If the root is among them, the tree can't be compared with the disk until it
+ * can be reached again, and what is watched goes on. Never blocks, any thread.
+ * Python: no counterpart
+ */
+intptr_t asyncinotify_watch_each_trouble(asyncinotify *self,
+                                         asyncinotify_watch watch,
+                                         asyncinotify_trouble_callback callback,
+                                         void *userdata);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -156,6 +156,7 @@ enum class event_flags : std::uint32_t {
     sync_begin = ASYNCINOTIFY_EVENT_SYNC_BEGIN,
     sync_end = ASYNCINOTIFY_EVENT_SYNC_END,
     error = ASYNCINOTIFY_EVENT_ERROR,
+    healed = ASYNCINOTIFY_EVENT_HEALED,
 };
 
 /** How a recursive watch is set up. */
@@ -817,6 +818,9 @@ using if_filter = std::enable_if_t<std::is_invocable_r_v<bool, Filter &, std::st
 template <class Callback>
 using if_directory_callback = std::enable_if_t<std::is_invocable_v<Callback &, std::string_view>>;
 
+template <class Callback>
+using if_trouble_callback = std::enable_if_t<std::is_invocable_v<Callback &, std::string_view, std::error_code>>;
+
 #if defined(ASYNCINOTIFY_HPP_COROUTINES)
 template <class Arm>
 struct readable_awaiter {
@@ -923,6 +927,31 @@ public:
         return count < 0 ? 0 : static_cast<std::size_t>(count);
     }
 
+    /**
+     * Of a recursive watch: calls back with each directory that can't be watched now, of which event_flags::error has
+     * told and event_flags::healed has not: its path, as a std::string_view that lives until the callback returns, and
+     * the std::error_code of the last try. It returns what callbacks for events do. Returns how many.
+     */
+    template <class Callback, class = detail::if_trouble_callback<Callback>>
+    std::size_t each_trouble(Callback &&callback, std::error_code &error) const
+    {
+        detail::by_reference<std::remove_reference_t<Callback>> reference{callback};
+        detail::lambda_scope scope(instance_);
+        std::intptr_t count = asyncinotify_watch_each_trouble(
+            instance_, number(),
+            [](asyncinotify *, const char *path, std::size_t length, int why, void *userdata) noexcept {
+                auto *inner = static_cast<decltype(reference) *>(userdata);
+                return detail::call_lambda(1, [&] {
+                    return detail::call_for_int(inner->callback, std::string_view(path, length),
+                                                std::error_code(why, category()));
+                });
+            },
+            &reference);
+        scope.finish();
+        error = to_error_code(count);
+        return count < 0 ? 0 : static_cast<std::size_t>(count);
+    }
+
 #if defined(ASYNCINOTIFY_HPP_EXCEPTIONS)
     /* The same, throwing. */
     std::filesystem::path path() const
@@ -950,6 +979,11 @@ public:
     std::size_t each_directory(Callback &&callback) const
     {
         return detail::or_throw([&](auto &error) { return each_directory(callback, error); });
+    }
+    template <class Callback, class = detail::if_trouble_callback<Callback>>
+    std::size_t each_trouble(Callback &&callback) const
+    {
+        return detail::or_throw([&](auto &error) { return each_trouble(callback, error); });
     }
 #endif
 

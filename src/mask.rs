@@ -84,6 +84,8 @@ bitflags::bitflags! {
         const SYNC_END = 4;
         /// A directory could not be watched; `error` says why.
         const ERROR = 8;
+        /// A directory of which an ERROR has told is watched now.
+        const HEALED = 0x80;
     }
 
     /// How a tree is watched.

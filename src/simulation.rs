@@ -10,6 +10,7 @@ use crate::tree::RecursiveOptions;
 use crate::watch_id::WatchId;
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use crate::debug::{Sink, set_log};
 pub use crate::sys::sim::*;
@@ -83,12 +84,16 @@ impl Instance {
 
     /// As asyncinotify_get_events: at most `max` events that are there now; how many.
     pub fn get_events(&mut self, max: usize, f: &mut dyn FnMut(&Event<'_>)) -> Result<usize> {
-        let (mut taken, mut took_its_time) = (0, false);
+        let (mut taken, mut took_its_time, mut worked) = (0, false, Duration::ZERO);
         while taken < max {
-            if self.next == self.batch.len()
-                && (took_its_time || !self.refill(&mut took_its_time)?)
-            {
-                break;
+            if self.next == self.batch.len() {
+                // One slice for all of them, as in a turn of a real instance.
+                let pace = Pace::rest_of_slice(worked);
+                if took_its_time || !self.refill(&pace)? {
+                    break;
+                }
+                worked += pace.spent();
+                took_its_time = pace.was_over();
             }
             let event = self.batch.event(self.next);
             let ended = event.watch.filter(|_| event.last);
@@ -102,23 +107,25 @@ impl Instance {
         Ok(taken)
     }
 
-    /// As a turn of a real instance: after a slice of work no more is fetched.
-    fn refill(&mut self, took_its_time: &mut bool) -> Result<bool> {
-        let pace = Pace::one_slice();
+    fn refill(&mut self, pace: &Pace) -> Result<bool> {
         self.batch.clear();
         self.next = 0;
-        if self.engine.is_at_rest() && self.engine.fill_from_rest(&pace)? {
+        if self.engine.is_at_rest() && self.engine.fill_from_rest(pace)? {
             self.engine.swap_out(&mut self.batch);
             return Ok(!self.batch.is_empty());
         }
         while !self.engine.has_events()
-            && let Filled::Ask(question) = self.engine.fill(&pace)?
+            && let Filled::Ask(question) = self.engine.fill(pace)?
         {
             self.engine.answer(question.ask());
         }
         self.engine.swap_out(&mut self.batch);
-        *took_its_time |= pace.was_over();
         Ok(!self.batch.is_empty())
+    }
+
+    /// When the timer in the pollable fd would expire.
+    pub fn retry_due(&self) -> Option<Duration> {
+        self.engine.retry_due()
     }
 
     /// What the pollable fd would say, but for what the kernel has queued.

@@ -184,6 +184,7 @@ fn constants_work_in_if_and_switch_and_equal_the_kernels() {
         ("EVENT_SYNC_BEGIN", "2"),
         ("EVENT_SYNC_END", "4"),
         ("EVENT_ERROR", "8"),
+        ("EVENT_HEALED", "0x80"),
         ("RECURSIVE_LIST_EXISTING", "1"),
         ("RECURSIVE_BACKGROUND", "2"),
         ("RECURSIVE_ONE_FILESYSTEM", "4"),

@@ -31,6 +31,9 @@ pub const ASYNCINOTIFY_EVENT_SYNC_BEGIN: u32 = 0x2;
 pub const ASYNCINOTIFY_EVENT_SYNC_END: u32 = 0x4;
 /// In `flags`: a directory can't be watched. `error` says why, `path` which; mask ISDIR, wd -1.
 pub const ASYNCINOTIFY_EVENT_ERROR: u32 = 0x8;
+/// In `flags`: a directory of which an ERROR has told is watched again, and what is in it was told. `path` says which;
+/// mask ISDIR, wd -1, `error` 0.
+pub const ASYNCINOTIFY_EVENT_HEALED: u32 = 0x80;
 
 /// Takes the next event that is there now.
 ///
@@ -254,6 +257,7 @@ mod tests {
         assert_eq!(ASYNCINOTIFY_EVENT_SYNC_BEGIN, EventFlags::SYNC_BEGIN.bits());
         assert_eq!(ASYNCINOTIFY_EVENT_SYNC_END, EventFlags::SYNC_END.bits());
         assert_eq!(ASYNCINOTIFY_EVENT_ERROR, EventFlags::ERROR.bits());
+        assert_eq!(ASYNCINOTIFY_EVENT_HEALED, EventFlags::HEALED.bits());
     }
 
     #[test]

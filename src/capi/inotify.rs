@@ -78,7 +78,8 @@ pub unsafe extern "C" fn asyncinotify_close(self_: *mut asyncinotify) {
 
 /// The pollable descriptor, for event loops.
 ///
-/// Level-triggered and readable (POLLIN) exactly while asyncinotify_get() would return an event, or a wake is pending; not
+/// Level-triggered and readable (POLLIN) exactly while asyncinotify_get() would return an event, a wake is pending, or a
+/// directory that could not be watched is to be tried again (see RECURSIVE WATCHES), after which a call may return 0; not
 /// readable otherwise. It works for poll(2), select(2), epoll(7) level- and edge-triggered, and io_uring's poll. Whoever
 /// waits edge-triggered takes events until there are none, as epoll(7) says; a bounded call that leaves some
 /// (asyncinotify_get_events(), asyncinotify_dispatch()) gives a new edge. Watch it for reading only, and never read from

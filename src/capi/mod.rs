@@ -3,7 +3,7 @@
 //! An instance watches files, directories and whole trees, and hands out events with full paths. It has one pollable file
 //! descriptor, `asyncinotify_fd()`, for poll(2), select(2), epoll(7), io_uring and every event loop built on them; or it
 //! waits by itself with `asyncinotify_sync_get()` and `asyncinotify_run()`. Nothing runs in the background: no thread, no
-//! timer, no signal handler.
+//! signal handler. A timer is set only while a directory of a tree could not be watched for want of room.
 //!
 //! EXAMPLE
 //!

@@ -28,10 +28,16 @@
 //!   7. The loop never stalls. No call that takes events works longer than about 10 ms on a scan; a large one goes on in
 //!      slices, while the pollable descriptor stays readable. With BACKGROUND this holds for asyncinotify_add_recursive()
 //!      too.
-//!   8. Trouble is told, and contained. A directory that can't be opened, a limit reached while following: an event flagged
-//!      ERROR with the errno and the path, whatever the mask; everything else goes on. A directory that changes under 32
-//!      tries to watch it, as somebody renames it on and on, gets ERROR with EAGAIN, and is tried again when something
-//!      happens in its parent; neither asyncinotify_add_recursive() nor SYNC_END waits for it.
+//!   8. Trouble is told, contained, and heals. A directory that can't be opened, a limit reached while following: an event
+//!      flagged ERROR with the errno and the path, whatever the mask. Nothing below that directory is watched then;
+//!      everything else goes on. It is tried again: after EACCES when the permissions of a watched directory from the root
+//!      down to it change; after ENOSPC, EMFILE, ENFILE and ENOMEM after a while that doubles from 0.1 s to 5 s, for which
+//!      a timer makes the pollable descriptor readable, and besides when something happens, at most once each 10 ms. (The
+//!      timer stands in for permissions that the kernel does not tell of, as those of the root.) A directory that changes
+//!      under 32 tries to watch it, as somebody renames it on and on, gets ERROR with EAGAIN, and is tried again when
+//!      something happens in its parent; neither asyncinotify_add_recursive() nor SYNC_END waits for it. Once a directory
+//!      is watched, its content is told as that of a new one, and an event flagged HEALED follows. Where a whole tree is
+//!      compared with the disk (5), what can't be watched is told anew.
 //!   9. Depth and length of paths have no limit but memory; paths longer than PATH_MAX included. The root's own end is
 //!      reported by DELETE_SELF, MOVE_SELF or UNMOUNT if the mask asks for them, and by IGNORED.
 //!
@@ -47,12 +53,13 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::ControlFlow;
 
-use super::instance::on_handle;
+use super::instance::{Call, on_handle};
 use super::mask::mask_from_c;
 use super::pointer::{optional_output, path};
 use super::types::inotify::asyncinotify;
 pub use super::types::recursive::{
     asyncinotify_directory_callback, asyncinotify_filter, asyncinotify_recursive_options,
+    asyncinotify_trouble_callback,
 };
 use super::types::watch::asyncinotify_watch;
 use super::{filter, options};
@@ -95,6 +102,7 @@ pub const ASYNCINOTIFY_RECURSIVE_ONE_FILESYSTEM: u32 = 0x4;
 ///                  behind
 ///   -ENOTDIR       the root is not a directory
 ///
+/// The first tree of a handle takes one descriptor for good: a timer for directories that are to be tried again.
 /// Blocks for the time it takes to read the tree, some 10 µs a directory; with BACKGROUND only for the root. Any thread;
 /// other threads may go on taking events meanwhile.
 /// Python: RecursiveWatcher(path, mask), RecursiveInotify.add_recursive_watch()
@@ -151,15 +159,57 @@ pub unsafe extern "C" fn asyncinotify_watch_each_directory(
             let stop = callback.map_or(0, |callback| unsafe {
                 callback(call.handle(), path.as_ptr(), path.count_bytes(), userdata)
             });
-            match stop == 0 && call.is_open() {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            }
+            go_on(call, stop)
         };
         let watch = WatchId::from_raw(watch);
         let count = call.inotify().each_directory(watch, &mut tell)?;
         Ok(count as isize)
     })
+}
+
+/// Lists the directories of a recursive watch that can't be watched now: those of which ERROR has told, and HEALED has not.
+///
+/// @param self      open handle
+/// @param watch     the recursive watch
+/// @param callback  called for each, until it returns anything but 0; NULL only counts
+/// @param userdata  passed to `callback`
+///
+/// @return how many were listed; or
+///   -EINVAL  `self` is not an open handle, or `watch` is not recursive
+///   -ENOENT  no watch of this handle, or one that has ended
+///   -ENOMEM  no memory
+///
+/// Nothing below such a directory is watched. If the root is among them, the tree can't be compared with the disk until it
+/// can be reached again, and what is watched goes on. Never blocks, any thread.
+/// Python: no counterpart
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn asyncinotify_watch_each_trouble(
+    self_: *mut asyncinotify,
+    watch: asyncinotify_watch,
+    callback: asyncinotify_trouble_callback,
+    userdata: *mut c_void,
+) -> isize {
+    on_handle("asyncinotify_watch_each_trouble", self_, |call| {
+        let mut tell = |path: &CStr, error: c_int| {
+            // SAFETY: the C program gave this function for this purpose; the path lives until it returns.
+            let stop = callback.map_or(0, |callback| unsafe {
+                let len = path.count_bytes();
+                callback(call.handle(), path.as_ptr(), len, error, userdata)
+            });
+            go_on(call, stop)
+        };
+        let watch = WatchId::from_raw(watch);
+        let count = call.inotify().each_trouble(watch, &mut tell)?;
+        Ok(count as isize)
+    })
+}
+
+/// What a callback has said. It may have closed the handle.
+fn go_on(call: &Call, stop: c_int) -> ControlFlow<()> {
+    match stop == 0 && call.is_open() {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(()),
+    }
 }
 
 #[cfg(test)]

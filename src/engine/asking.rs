@@ -72,18 +72,35 @@ impl Engine {
         tree.is_some_and(|tree| tree.is_asking())
     }
 
-    /// The paths of all directories now watched.
-    pub(crate) fn directories(&self, id: WatchId) -> Result<Vec<CString>> {
+    /// None: the tree has ended, and its last event is still to be taken.
+    fn active_tree(&self, id: WatchId) -> Result<Option<u32>> {
         let Target::Tree(index) = self.watches.target(id)? else {
             return Err(Error::new(
                 libc::EINVAL,
                 format!("the watch with ID {} is not recursive", id.as_raw()),
             ));
         };
-        let tree = self.forest.tree(index);
-        if tree.is_ending() {
+        Ok(Some(index).filter(|&index| !self.forest.tree(index).is_ending()))
+    }
+
+    /// The paths of the directories that can't be watched now, and why.
+    pub(crate) fn troubles(&self, id: WatchId) -> Result<Vec<(CString, i32)>> {
+        let index = self.active_tree(id)?;
+        let troubles = index.map(|index| self.forest.troubles_of(index));
+        let path = |id| CString::new(self.forest.path_of(id)).unwrap_or_default();
+        Ok(troubles
+            .into_iter()
+            .flatten()
+            .map(|(id, errno)| (path(id), errno))
+            .collect())
+    }
+
+    /// The paths of all directories now watched.
+    pub(crate) fn directories(&self, id: WatchId) -> Result<Vec<CString>> {
+        let Some(index) = self.active_tree(id)? else {
             return Ok(Vec::new());
-        }
+        };
+        let tree = self.forest.tree(index);
         let mut paths = Vec::new();
         let mut stack = vec![tree.root()];
         while let Some(id) = stack.pop() {

@@ -6,10 +6,11 @@ use crate::debug::debug;
 use crate::error::{Error, Result};
 use crate::scan::Pace;
 use crate::stream::Batch;
-use crate::sys::Sys;
+use crate::sys::{Sys, clock};
 use crate::tree::{Answer, Filter, Question};
 use crate::watch_id::WatchId;
 use crate::watches::Target;
+use std::time::Duration;
 
 /// What is to be done next. The order is what makes the events right: nothing is decoded past what is due before it, no scan
 /// begins before all that was read is decoded, and nothing is settled before the kernel's queue was seen empty.
@@ -93,7 +94,15 @@ impl Engine {
     /// Whether another `fill` would do nothing as long as the kernel queues nothing. The queue was seen empty, and what is
     /// only settled then is settled.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.stream.is_emptied() && !self.forest.is_unsettled() && !self.has_work()
+        self.stream.is_emptied()
+            && !self.forest.is_unsettled()
+            && !self.forest.waits_for_room()
+            && !self.has_work()
+    }
+
+    /// When something is to be done that no fd tells of: the time as `clock` has it.
+    pub(crate) fn retry_due(&self) -> Option<Duration> {
+        self.forest.retry_due()
     }
 
     /// Whether there are events to be taken.
@@ -109,7 +118,13 @@ impl Engine {
     /// Gets some events ready, or finds that there are none now.
     pub(crate) fn fill(&mut self, pace: &Pace) -> Result<Filled> {
         self.must_read = true;
+        if self.forest.waits_for_room() {
+            self.forest.retry_if_due(clock::now());
+        }
         let result = self.work(pace);
+        if self.forest.waits_for_room() {
+            self.forest.plan_retry(clock::now());
+        }
         // Where the time was enough, the kernel's own fd says whether more is queued.
         self.must_read &= pace.was_over();
         self.scans.leave();
@@ -207,6 +222,8 @@ impl Engine {
         if self.stream.read()? == 0 {
             self.must_read = false;
             self.forest.queue_was_empty();
+        } else if self.forest.waits_for_room() {
+            self.forest.hurry_retry();
         }
         Ok(Flow::On)
     }

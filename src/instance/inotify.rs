@@ -8,20 +8,25 @@ use crate::engine::{Engine, Filled};
 use crate::error::{Error, Result};
 use crate::mask::{InitFlags, Mask};
 use crate::scan::Pace;
+use crate::sys::clock;
 use crate::sys::eventfd::EventFd;
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
 use crate::sys::owner_lock::{Owned, OwnerLock};
 use crate::sys::pollable::Pollable;
+use crate::sys::timer::TimerFd;
 use crate::tree::Question;
 use crate::watch_id::WatchId;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// One read of 64 KiB: larger ones are no quicker.
 const DEFAULT_CACHE_SIZE: usize = 64 * 1024 / MAX_EVENT;
+
+/// When a timer expires that is not set.
+const NEVER: u64 = u64::MAX;
 
 /// How long `sync_get` and `run` wait.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,19 +40,24 @@ pub enum SyncTimeout {
 /// An inotify instance with plain and recursive watches. Any method may be called from any thread.
 pub struct Inotify {
     pub(super) log: Log,
-    /// Over the three fds below; closed before them.
+    /// Over the four fds below; closed before them.
     pollable: Pollable,
     fd: Arc<InotifyFd>,
     /// Readable while there are events in user space, or work that may make some.
     ready: EventFd,
     /// Readable while a wake is pending, and for ever once the instance is closed.
     wake: EventFd,
+    /// Readable when directories that could not be watched are to be tried again. There is none before the first tree.
+    timer: OnceLock<TimerFd>,
 
+    /// When `timer` is set to expire, in nanoseconds as `clock` has it; changed only with `state` locked.
+    armed: AtomicU64,
     /// Whether `ready` is readable; changed only with `state` locked.
     is_ready: AtomicBool,
     /// Wakes announced and not consumed yet: saves a system call where there are none.
     wakes: AtomicU64,
     closed: AtomicBool,
+    cloexec: bool,
     /// Which process opened it.
     process: u32,
     settings: Mutex<Settings>,
@@ -92,6 +102,9 @@ impl Inotify {
             pollable,
             ready,
             wake,
+            timer: OnceLock::new(),
+            armed: AtomicU64::new(NEVER),
+            cloexec,
             is_ready: AtomicBool::new(false),
             wakes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -257,6 +270,7 @@ impl Inotify {
         let mut state = self.lock();
         let lull = self.lull.end();
         let result = f(&mut state, &lull);
+        self.set_timer(state.retry_due());
         if state.has_work() {
             self.set_ready(true);
         }
@@ -265,6 +279,30 @@ impl Inotify {
             drop(garbage);
         }
         result
+    }
+
+    /// Makes sure that there is a timer: once something is in the way of a scan, it may be too late.
+    pub(super) fn have_timer(&self) -> Result<()> {
+        let failed = |errno| Call::TimerfdCreate.failed(errno, None);
+        let _state = self.lock();
+        if self.timer.get().is_none() {
+            let timer = TimerFd::new(self.cloexec).map_err(failed)?;
+            self.pollable.add(timer.as_raw_fd()).map_err(failed)?;
+            let _ = self.timer.set(timer);
+        }
+        Ok(())
+    }
+
+    /// With the state locked.
+    #[inline]
+    fn set_timer(&self, due: Option<Duration>) {
+        let nanoseconds = due.map_or(NEVER, |due| due.as_nanos() as u64);
+        if self.armed.load(Ordering::Relaxed) != nanoseconds {
+            self.armed.store(nanoseconds, Ordering::Relaxed);
+            if let Some(timer) = self.timer.get() {
+                timer.set(due.map(|due| due.saturating_sub(clock::now())));
+            }
+        }
     }
 
     /// Makes the pollable fd say whether there is something in user space. With the state locked.

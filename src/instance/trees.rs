@@ -20,6 +20,8 @@ impl Inotify {
         options: RecursiveOptions,
     ) -> Result<WatchId> {
         let background = options.flags.contains(RecursiveFlags::BACKGROUND);
+        self.check_open()?;
+        self.have_timer()?;
         let id = self.with_state(|state| state.add_tree(path, mask, options))?;
         if background {
             return Ok(id);
@@ -101,15 +103,24 @@ impl Inotify {
         f: &mut dyn FnMut(&CStr) -> ControlFlow<()>,
     ) -> Result<usize> {
         let paths = self.with_state(|state| state.directories(id))?;
-        let mut told = 0;
-        for path in &paths {
-            told += 1;
-            if f(path).is_break() {
-                break;
-            }
-        }
-        Ok(told)
+        Ok(each(&paths, |path| f(path)))
     }
+
+    /// The same with each directory of a tree that can't be watched now, and the errno.
+    pub fn each_trouble(
+        &self,
+        id: WatchId,
+        f: &mut dyn FnMut(&CStr, i32) -> ControlFlow<()>,
+    ) -> Result<usize> {
+        let troubles = self.with_state(|state| state.troubles(id))?;
+        Ok(each(&troubles, |(path, errno)| f(path, *errno)))
+    }
+}
+
+/// Calls `f` until it says that it is enough. How often.
+fn each<T>(all: &[T], mut f: impl FnMut(&T) -> ControlFlow<()>) -> usize {
+    let last = all.iter().position(|one| f(one).is_break());
+    last.map_or(all.len(), |last| last + 1)
 }
 
 #[cfg(test)]

@@ -187,7 +187,8 @@ impl Scans {
             } else if self.tell_some(id, &mut backfill, enough, work) {
                 return self.backfills.push_front(backfill);
             } else {
-                work.forest.unqueue(id);
+                let (forest, mut fx) = work.trees();
+                forest.was_told(id, &mut fx);
             }
         }
         if self.backfills.is_empty() && self.listings.is_empty() {

@@ -65,7 +65,7 @@ impl Scans {
                     return Ok(None);
                 }
                 Settled::CantTell(errno) => {
-                    work.scan_failed(identified.place, errno);
+                    self.scan_failed(identified.place, errno, work);
                     return Ok(None);
                 }
             }

@@ -120,7 +120,7 @@ impl Scans {
         self.abandon(listing.wd, work);
         if let Some(id) = listing.place(work.forest) {
             work.forest.set_listing(id, false);
-            work.scan_failed(id, errno);
+            self.scan_failed(id, errno, work);
         }
     }
 
@@ -304,7 +304,8 @@ impl Scans {
             let backfill = Backfill::new(id, listing.entries, before, work.forest);
             self.backfills.push_back(backfill);
         } else {
-            work.forest.unqueue(id);
+            let (forest, mut fx) = work.trees();
+            forest.was_told(id, &mut fx);
         }
         Ok(identified.rearranged)
     }

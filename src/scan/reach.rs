@@ -122,16 +122,41 @@ impl Scans {
             Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP) => return Ok(None),
             Err(errno) => return Err(errno),
         };
+        self.is_still(id, &directory, Mask::empty(), work)
+            .map(|is_still| is_still.then_some(directory))
+    }
+
+    /// Has the kernel tell of more in a directory, if it is where it should be.
+    pub(super) fn watch_also(&mut self, id: PlaceId, more: Mask, work: &mut Work<'_>) -> Sys<bool> {
+        let index = work.forest.place(id).tree();
+        if work.forest.tree(index).root() == id {
+            // To open it anew would take the right to search it.
+            self.reach(index, work)?;
+            let anchor = self.reach.anchor.as_ref().ok_or(libc::ENOENT)?;
+            return self.is_still(id, &anchor.root, more, work);
+        }
+        let directory = self.open_anchor_of(id, work)?;
+        self.is_still(id, &directory, more, work)
+    }
+
+    /// Whether what was opened is the directory that a place has. The kernel's word for it is its descriptor.
+    fn is_still(
+        &self,
+        id: PlaceId,
+        directory: &Directory,
+        more: Mask,
+        work: &mut Work<'_>,
+    ) -> Sys<bool> {
         let tree = work.forest.tree_of(id);
-        let mask = tree.kernel_mask(tree.root() == id);
+        let mask = tree.kernel_mask(tree.root() == id) | more;
         let anchor = self.reach.anchor.as_ref().ok_or(libc::ENOENT)?;
-        let found = match watch_open(&directory, &anchor.links, id, mask, work) {
+        let found = match watch_open(directory, &anchor.links, id, mask, work) {
             Ok(found) => found,
-            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => return Ok(None),
+            Err(libc::ENOENT | libc::ENOTDIR | libc::ELOOP | libc::ESTALE) => return Ok(false),
             Err(errno) => return Err(errno),
         };
         self.abandon(found, work);
-        Ok((found == work.forest.place(id).wd()).then_some(directory))
+        Ok(found == work.forest.place(id).wd())
     }
 
     /// Opens the parent of a place, unless it is open. ESTALE: it is not where it should be.

@@ -1,9 +1,10 @@
 //! Looks at the disk that settle what events left open: renames of which half was seen, names in doubt.
 
 use super::pending::Pending;
+use super::start::Hearing;
 use super::{Pace, Scans, Work};
 use crate::sys::Sys;
-use crate::tree::{Look, PlaceRef, Standing};
+use crate::tree::{Look, PlaceRef, Standing, is_refusal};
 use crate::watches::PlaceId;
 use std::ffi::CString;
 
@@ -61,7 +62,13 @@ impl Scans {
             return Ok(());
         }
         let wd = work.forest.place(parent).wd();
-        let look = self.look_for(parent, &doubt.name, work);
+        let mut look = self.look_for(parent, &doubt.name, work);
+        if matches!(look, Look::CantTell(errno) if is_refusal(errno))
+            && self.hear_of_permissions(parent, work) == Hearing::Now
+        {
+            // They may have changed before that.
+            look = self.look_for(parent, &doubt.name, work);
+        }
         if look == Look::Elsewhere {
             self.wait_for_renames_above(parent, work);
         }
@@ -73,8 +80,14 @@ impl Scans {
             // That event will settle it.
             work.forest.look_again(doubt);
         } else {
+            let epoch = work.forest.tree(index).epoch();
             let (forest, mut fx) = work.trees();
             forest.looked(parent, &doubt, look, &mut fx);
+            if let Look::CantTell(errno) = look
+                && forest.tree(index).epoch() == epoch
+            {
+                self.scan_failed(parent, errno, work);
+            }
         }
         Ok(())
     }

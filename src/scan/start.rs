@@ -7,7 +7,7 @@ use crate::mask::Mask;
 use crate::stream::RawEvent;
 use crate::sys::Sys;
 use crate::sys::dirent::Kind;
-use crate::tree::{Cause, Look, Question, Wanted};
+use crate::tree::{Cause, Look, Question, Wanted, is_refusal};
 use crate::watches::{NO_PLACE, PlaceId};
 
 impl Scans {
@@ -51,7 +51,7 @@ impl Scans {
                 self.confirm_gone(id, wanted, work)
             }
             Err(errno) => {
-                work.scan_failed(id, errno);
+                self.scan_failed(id, errno, work);
                 Ok(())
             }
         }
@@ -105,7 +105,7 @@ impl Scans {
         let is_root = work.forest.tree(index).root() == id;
         let limit = matches!(errno, libc::EMFILE | libc::ENFILE | libc::ENOMEM);
         if limit && !is_root {
-            work.scan_failed(id, errno);
+            self.scan_failed(id, errno, work);
         } else if work.root_is_alive(index) {
             work.forest.unqueue(id);
             work.lose_tree(index, errno);
@@ -117,6 +117,56 @@ impl Scans {
     }
 }
 
+impl Scans {
+    /// A directory could not be watched or listed.
+    pub(super) fn scan_failed(&mut self, id: PlaceId, errno: i32, work: &mut Work<'_>) {
+        let tree = work.forest.tree_of(id);
+        let index = work.forest.place(id).tree();
+        if tree.root() == id && !tree.is_waited_for() {
+            return work.lose_tree(index, errno);
+        }
+        let hearing = match is_refusal(errno) {
+            true => self.hear_of_permissions(id, work),
+            false => Hearing::Heard,
+        };
+        if hearing == Hearing::Now {
+            // They may have changed before that.
+            let place = work.forest.places().reference(id);
+            return work.forest.want_again(Wanted { place });
+        }
+        let (forest, mut fx) = work.trees();
+        forest.scan_failed(id, errno, &mut fx);
+        if hearing == Hearing::Unheard {
+            forest.wait_unheard(id);
+        }
+    }
+
+    /// Has the kernel tell of the permissions of the directories above one that can't be watched.
+    pub(super) fn hear_of_permissions(&mut self, id: PlaceId, work: &mut Work<'_>) -> Hearing {
+        let mut hearing = Hearing::Heard;
+        for place in work.forest.unheard_above(id) {
+            // The kernel watches only what can be reached and read.
+            if self.watch_also(place, Mask::ATTRIB, work) == Ok(true) {
+                work.forest.hears_permissions(place);
+                hearing = Hearing::Now;
+            } else if hearing == Hearing::Heard {
+                hearing = Hearing::Unheard;
+            }
+        }
+        hearing
+    }
+}
+
+/// Whether the kernel tells of permissions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hearing {
+    Heard,
+    /// It was told to do so just now.
+    Now,
+    /// That can't be done for all of them.
+    Unheard,
+}
+
 impl Work<'_> {
     /// Whether the kernel still watches a tree's root, as far as it has told.
     pub(super) fn root_is_alive(&self, index: u32) -> bool {
@@ -125,16 +175,6 @@ impl Work<'_> {
         let ends =
             |event: &RawEvent<'_>| event.mask & ended != 0 && (event.wd == wd || event.wd == -1);
         !self.stream.pending().any(|(_, event)| ends(&event))
-    }
-
-    pub(super) fn scan_failed(&mut self, id: PlaceId, errno: i32) {
-        let tree = self.forest.tree_of(id);
-        let index = self.forest.place(id).tree();
-        if tree.root() == id && !tree.is_waited_for() {
-            return self.lose_tree(index, errno);
-        }
-        let (forest, mut fx) = self.trees();
-        forest.scan_failed(id, errno, &mut fx);
     }
 
     /// The root is not where its path says, or can't be opened.

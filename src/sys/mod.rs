@@ -19,6 +19,8 @@ pub(crate) mod output;
 pub(crate) mod owner_lock;
 #[cfg(not(simulation))]
 pub(crate) mod pollable;
+#[cfg(not(simulation))]
+pub(crate) mod timer;
 
 #[cfg(not(simulation))]
 pub(crate) use linux::{clock, directory, inotify};

@@ -14,17 +14,25 @@ use std::time::{Duration, Instant};
 
 pub(crate) struct Pollable(Poll);
 
+fn errno_of(error: std::io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
 impl Pollable {
     /// Readable while one of `sources` is.
     pub(crate) fn new(sources: &[RawFd]) -> Sys<Pollable> {
-        let errno = |error: std::io::Error| error.raw_os_error().unwrap_or(libc::EIO);
-        let poll = Poll::new().map_err(errno)?;
-        for (index, fd) in sources.iter().enumerate() {
-            SourceFd(fd)
-                .register(poll.registry(), Token(index), Interest::READABLE)
-                .map_err(errno)?;
+        let pollable = Pollable(Poll::new().map_err(errno_of)?);
+        for &fd in sources {
+            pollable.add(fd)?;
         }
-        Ok(Pollable(poll))
+        Ok(pollable)
+    }
+
+    /// Readable while this one is, too.
+    pub(crate) fn add(&self, fd: RawFd) -> Sys<()> {
+        SourceFd(&fd)
+            .register(self.0.registry(), Token(fd as usize), Interest::READABLE)
+            .map_err(errno_of)
     }
 
     /// Lets the fd live on over an execve(2); mio opens it close-on-exec.

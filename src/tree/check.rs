@@ -1,6 +1,6 @@
 //! The invariants of trees and places, which hold after each step.
 
-use super::{Forest, flags};
+use super::{Forest, Standing, flags};
 use crate::watches::{NO_PLACE, PlaceId, Watches};
 use std::collections::BTreeMap;
 
@@ -66,6 +66,11 @@ impl Forest {
             );
             assert_eq!(self.places.child(place.parent(), place.name()), Some(id));
             assert_eq!(self.places.get(place.parent()).tree(), place.tree());
+        }
+        let waits = place.is(flags::TROUBLED) && !place.is(flags::QUEUED) && !root;
+        if waits && self.standing(id) == Standing::InTree {
+            assert!(place.wd() == 0 && self.places.first_child(id).is_none());
+            assert!(self.troubles.knows(self.places.reference(id)));
         }
         if place.wd() != 0 {
             let first = watches.first_place(place.wd());

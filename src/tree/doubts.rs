@@ -188,14 +188,13 @@ impl Forest {
                 let tree = self.places.get(parent).tree();
                 self.begin_sync(tree, Cause::NotInPlace, fx);
             }
-            Look::CantTell(errno) => {
-                self.tell_error(parent, errno, fx);
-                if matches!(what, What::Directory { .. } | What::Stayed) {
-                    // One of two directories may be taken for the other.
-                    let tree = self.places.get(parent).tree();
-                    self.begin_sync(tree, Cause::DoubtHidden, fx);
-                }
+            Look::CantTell(_) if matches!(what, What::Directory { .. } | What::Stayed) => {
+                // One of two directories may be taken for the other.
+                let tree = self.places.get(parent).tree();
+                self.begin_sync(tree, Cause::DoubtHidden, fx);
             }
+            // The caller gives the directory up.
+            Look::CantTell(_) => {}
         }
     }
 

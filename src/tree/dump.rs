@@ -123,7 +123,7 @@ impl Forest {
         writeln!(
             text,
             "trees: {} places to try again, {} renamed a moment ago, {} sweeps",
-            self.troubled.len(),
+            self.troubles.len(),
             self.recent.len(),
             self.sweeps.len()
         )

@@ -48,6 +48,7 @@ impl Forest {
             return;
         }
         self.places.set_wd(id, 0, NO_PLACE);
+        self.unhear_permissions(id);
         fx.watches.changed();
         let first = fx.watches.first_place(wd);
         if first == id {
@@ -113,6 +114,7 @@ impl Forest {
 
     fn free_place(&mut self, id: PlaceId, fx: &mut Effects) {
         self.unqueue(id);
+        self.forget_trouble(id);
         let index = self.places.get(id).tree();
         self.places.free(id);
         self.trees[index].places -= 1;

@@ -11,7 +11,7 @@
 //! exchange takes a repair of the tree.
 
 use super::doubts::What;
-use super::{Effects, Forest, Trouble};
+use super::{Effects, Forest};
 use crate::mask::Mask;
 use crate::stream::{Position, RawEvent};
 use crate::watches::PlaceId;
@@ -24,10 +24,11 @@ const KEPT: usize = 16;
 #[derive(Default)]
 pub(super) struct Arrivals {
     last: VecDeque<Arrival>,
-    /// The event that is being followed has replaced a directory that was not watched yet, with which there was this trouble.
-    over_unwatched: Option<Trouble>,
-    /// The cookie of the last exchange's second rename, and the trouble with the directory that it moves.
-    along: Option<(u32, Trouble)>,
+    /// The event that is being followed has replaced a directory that was not watched yet, after so many scans that came to
+    /// nothing.
+    over_unwatched: Option<u32>,
+    /// The cookie of the last exchange's second rename, and how many scans of the directory that it moves came to nothing.
+    along: Option<(u32, u32)>,
     /// Names that were there when their directory was listed, and of which the first event says that they are renamed away:
     /// the event may be the second half of an exchange whose first half was not heard. And names to which something is
     /// renamed by the first event: perhaps over something that the list could not show any more.
@@ -90,7 +91,7 @@ struct Arrival {
     name: Vec<u8>,
     is_dir: bool,
     /// A directory had the name that was not watched yet.
-    over_unwatched: Option<Trouble>,
+    over_unwatched: Option<u32>,
     /// The kernel's queue was not empty since.
     just_now: bool,
 }
@@ -108,7 +109,7 @@ impl Arrivals {
             arrival = oldest;
         }
         arrival.just_now = true;
-        let perhaps_over = self.was_half_heard(event).then(Trouble::default);
+        let perhaps_over = self.was_half_heard(event).then_some(0);
         arrival.over_unwatched = std::mem::take(&mut self.over_unwatched).or(perhaps_over);
         arrival.wd = event.wd;
         arrival.is_dir = is_dir(event);
@@ -139,14 +140,14 @@ impl Arrivals {
         !self.half_heard.is_empty() && self.half_heard.remove(&(event.wd, event.name.to_vec()))
     }
 
-    pub(super) fn came_over_unwatched(&mut self, trouble: Trouble) {
-        self.over_unwatched = Some(trouble);
+    pub(super) fn came_over_unwatched(&mut self, tries: u32) {
+        self.over_unwatched = Some(tries);
     }
 
-    /// The trouble that a directory takes along to where it arrives with this cookie.
-    pub(super) fn trouble_with(&self, cookie: u32) -> Option<Trouble> {
+    /// How many scans came to nothing of the directory that arrives with this cookie.
+    pub(super) fn tries_with(&self, cookie: u32) -> Option<u32> {
         let along = self.along.filter(|(with, _)| *with == cookie);
-        along.map(|(_, trouble)| trouble)
+        along.map(|(_, tries)| tries)
     }
 
     fn find(&self, event: &RawEvent<'_>) -> Option<&Arrival> {
@@ -260,8 +261,8 @@ impl Forest {
         }
         let displaced = self.displaced_from(parent, event.name);
         let replaced = self.arrivals.find(event).and_then(|it| it.over_unwatched);
-        let trouble = displaced.map_or(replaced, |place| Some(self.trouble_of(place)));
-        self.arrivals.along = trouble.map(|trouble| (event.cookie, trouble));
+        let tries = displaced.map_or(replaced, |place| Some(self.places.get(place).tries()));
+        self.arrivals.along = tries.map(|tries| (event.cookie, tries));
         let Some(displaced) = displaced else {
             if let Some(child) = self.places.child(parent, event.name) {
                 self.doom(child, fx);

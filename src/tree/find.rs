@@ -126,7 +126,7 @@ impl Forest {
     pub(crate) fn was_listed(&mut self, id: PlaceId, is_leaf: bool) {
         let epoch = self.tree_of(id).epoch();
         self.places.set_epoch(id, epoch);
-        self.places.unset(id, flags::UNLISTED | flags::TROUBLED);
+        self.places.unset(id, flags::UNLISTED);
         self.places.set_leaf(id, is_leaf);
         self.places.set_tries(id, 0);
     }

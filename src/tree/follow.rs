@@ -2,7 +2,7 @@
 
 use super::exchange::is_dir;
 use super::limbo::Why;
-use super::{Effects, Forest, PlaceRef, Standing, Telling, Trouble, flags};
+use super::{Effects, Forest, PlaceRef, Standing, Telling, flags};
 use crate::mask::Mask;
 use crate::stream::{RawEvent, Record};
 use crate::sys::dirent::Kind;
@@ -44,6 +44,9 @@ impl Forest {
         }
         if self.trees[index].lost {
             self.want_scan(self.trees[index].root, self.trees[index].telling());
+        }
+        if is_dir(event) {
+            self.on_permissions(id, event);
         }
         let asked = event.mask & self.trees[index].mask().bits() & Mask::ALL.bits() != 0;
         if event.name.is_empty() {
@@ -194,25 +197,24 @@ impl Forest {
     /// A directory appears. A directory that had its name before is gone.
     pub(super) fn new_directory(&mut self, parent: PlaceId, name: &[u8], fx: &mut Effects) {
         let before = self.places.child(parent, name);
-        let trouble = before.map(|child| self.trouble_of(child));
+        let tries = before.map(|child| self.places.get(child).tries());
         if let Some(child) = before {
             self.doom(child, fx);
         }
-        self.new_directory_with(trouble, parent, name);
+        self.new_directory_with(tries, parent, name);
     }
 
-    /// A directory appears, and there was trouble with its name, or with itself.
+    /// A directory appears. It inherits how often scans of what had its name before, or of itself, have come to nothing.
     fn new_directory_with(
         &mut self,
-        trouble: impl IntoIterator<Item = Trouble>,
+        tries: impl IntoIterator<Item = u32>,
         parent: PlaceId,
         name: &[u8],
     ) {
         if self.is_deep_enough(parent) {
             let place = self.new_place(parent, name);
-            for trouble in trouble {
-                self.inherit(trouble, place);
-            }
+            let most = tries.into_iter().max().unwrap_or(0);
+            self.places.set_tries(place, most);
             self.want_scan(place, Telling::AsEvents);
         }
     }
@@ -230,13 +232,13 @@ impl Forest {
     fn on_moved_to(&mut self, parent: PlaceId, name: &[u8], cookie: u32, fx: &mut Effects) {
         let index = self.places.get(parent).tree();
         let before = self.places.child(parent, name);
-        let trouble = before.map(|child| self.trouble_of(child));
+        let tries = before.map(|child| self.places.get(child).tries());
         let moved = self.moved_with(index, cookie).filter(|_| before.is_some());
         let from = moved.and_then(|top| self.was_at(top));
         self.displace(parent, name, from, fx);
         let Some(place) = self.moved_with(index, cookie) else {
-            let along = self.arrivals.trouble_with(cookie);
-            return self.new_directory_with(trouble.into_iter().chain(along), parent, name);
+            let along = self.arrivals.tries_with(cookie);
+            return self.new_directory_with(tries.into_iter().chain(along), parent, name);
         };
         self.places.set(place, flags::RECENT);
         self.recent.push(self.places.reference(place));
@@ -247,8 +249,10 @@ impl Forest {
         if self.is_stale(place) {
             // The directory moved before the repair found it again. The event says where it is.
             let epoch = self.trees[index].epoch;
-            let telling = match self.places.get(place).telling() {
+            let moved = self.places.get(place);
+            let telling = match moved.telling() {
                 Telling::AsEvents => Telling::AsEvents,
+                _ if moved.is(flags::TROUBLED) => Telling::AsEvents,
                 _ => self.trees[index].telling(),
             };
             self.places.set_epoch(place, epoch);
@@ -258,6 +262,8 @@ impl Forest {
         if self.places.get(place).is(flags::RETRY) {
             self.retry(place);
         }
+        // Others are above it now, whose permissions matter.
+        self.try_refused(place);
     }
 
     /// Something was renamed to a name: what had it before is replaced, and the kernel's IGNORED follows at once, or the two
@@ -281,7 +287,8 @@ impl Forest {
             self.set_came_from(child, from);
         } else {
             // Nothing is known of that directory that could be lost.
-            self.arrivals.came_over_unwatched(self.trouble_of(child));
+            self.arrivals
+                .came_over_unwatched(self.places.get(child).tries());
             self.doom(child, fx);
         }
     }

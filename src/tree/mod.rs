@@ -22,6 +22,7 @@ mod places;
 mod repair;
 #[expect(clippy::module_inception)]
 mod tree;
+mod troubles;
 mod wanted;
 
 use crate::debug::Log;
@@ -37,7 +38,8 @@ use exchange::Arrivals;
 use limbo::Limbo;
 use places::Places;
 use repair::Sweep;
-use wanted::{Queue, Trouble};
+use troubles::Troubles;
+use wanted::Queue;
 
 pub(crate) use doubts::Look;
 pub(crate) use find::Known;
@@ -46,6 +48,7 @@ pub(crate) use places::{Place, PlaceRef};
 pub(crate) use repair::Cause;
 pub(crate) use tree::{Failure, NewTree, Tree};
 pub use tree::{Filter, RecursiveOptions};
+pub(crate) use troubles::is_refusal;
 pub(crate) use wanted::{Answer, Question, Wanted};
 
 /// Where in its tree a place is.
@@ -81,8 +84,7 @@ pub(crate) struct Forest {
     wanted: Queue,
     /// A tree is scanning.
     scanning: bool,
-    /// Directories that could not be watched, to be tried again.
-    troubled: Vec<PlaceRef>,
+    troubles: Troubles,
     /// Tops of subtrees to take away.
     doomed: Vec<PlaceId>,
     /// Places renamed since the kernel's queue was last empty.

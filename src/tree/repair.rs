@@ -1,6 +1,6 @@
 //! Repairs: all of a tree is watched anew, after an overflow, and when what is known of the tree may be wrong.
 
-use super::{Effects, Failure, Forest, Telling, flags};
+use super::{Effects, Failure, Forest, Telling, flags, is_refusal};
 use crate::debug::{Quoted, debug};
 use crate::mask::{EventFlags, Mask};
 use crate::stream::Record;
@@ -98,6 +98,7 @@ impl Forest {
         debug!(self.log, "repair of tree {id} {path}: {cause}");
         self.drop_half_renames_of(index, fx);
         self.doubts.forget_tree(index);
+        self.forget_troubles_of(index);
         self.places.changed();
         let tree = &mut self.trees[index];
         tree.begin_epoch();
@@ -214,6 +215,7 @@ impl Forest {
         debug!(self.log, "tree {id} is lost: error {errno} at its root");
         self.forget_half_renames_of(index, fx);
         self.doubts.forget_tree(index);
+        self.forget_troubles_of(index);
         let root = self.trees[index].root;
         let tree = &mut self.trees[index];
         tree.syncing = false;
@@ -226,7 +228,12 @@ impl Forest {
             return;
         }
         if !was_lost {
-            self.tell_error(root, errno, fx);
+            self.places.unset(root, flags::TROUBLED);
+        }
+        self.note_trouble(root, errno, fx);
+        if is_refusal(errno) {
+            // Of its permissions nobody tells.
+            self.wait_unheard(root);
         }
     }
 
@@ -259,8 +266,7 @@ impl Forest {
         } else if tree.root == id {
             self.lose_tree(index, errno, fx);
         } else {
-            self.tell_error(id, errno, fx);
-            self.doom(id, fx);
+            self.give_up(id, errno, fx);
         }
     }
 

@@ -14,13 +14,6 @@ pub(crate) struct Wanted {
     pub(crate) place: PlaceRef,
 }
 
-/// How often the scan of a directory came to nothing, and whether an ERROR has told of it.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Trouble {
-    tries: u32,
-    told: bool,
-}
-
 /// The newest first: what has just come to be is watched soonest. A place that has changed under a scan goes behind all
 /// others, and after a scan that came to nothing the oldest is next: a program that renames a directory on and on does not
 /// keep the rest from being watched.
@@ -82,8 +75,9 @@ impl Forest {
         }
         if !queued {
             self.places.set(id, flags::QUEUED);
-            let troubled = self.places.get(id).is(flags::TROUBLED);
             let tree = self.places.get(id).tree();
+            // What could not be watched is not waited for. But a repair begins with the root.
+            let troubled = self.places.get(id).is(flags::TROUBLED) && self.trees[tree].root != id;
             (self.scanning, self.trees[tree].scanning) = (true, true);
             if !troubled && self.trees[tree].waits_for(telling) {
                 self.places.set(id, flags::PENDING);
@@ -134,64 +128,6 @@ impl Forest {
         }
         self.places.set_tries(id, tries + 1);
         self.want_again(wanted);
-    }
-
-    pub(super) fn trouble_of(&self, id: PlaceId) -> Trouble {
-        let place = self.places.get(id);
-        Trouble {
-            tries: place.tries(),
-            told: place.is(flags::TROUBLED),
-        }
-    }
-
-    /// A directory that comes to a name inherits the trouble that there was with that name; and one that leaves its name in
-    /// an exchange takes its trouble along.
-    pub(super) fn inherit(&mut self, trouble: Trouble, to: PlaceId) {
-        if trouble.tries > self.places.get(to).tries() {
-            self.places.set_tries(to, trouble.tries);
-        }
-        if trouble.told {
-            self.places.set(to, flags::TROUBLED);
-        }
-    }
-
-    /// A directory can't be watched now: tells so, and tries again when something happens in its parent.
-    pub(crate) fn give_up(&mut self, id: PlaceId, errno: i32, fx: &mut Effects) {
-        let (epoch, parent) = (self.tree_of(id).epoch(), self.places.get(id).parent());
-        if !self.places.get(id).is(flags::TROUBLED) {
-            self.tell_error(id, errno, fx);
-        }
-        self.unqueue(id);
-        self.places.set(id, flags::TROUBLED | flags::UNLISTED);
-        self.places.set_epoch(id, epoch);
-        self.places.set(parent, flags::RETRY);
-        self.troubled.push(self.places.reference(id));
-        // The parent's events take the long way from now on.
-        self.places.changed();
-    }
-
-    /// Something has happened in a directory with subdirectories that could not be watched.
-    pub(super) fn retry(&mut self, parent: PlaceId) {
-        self.places.unset(parent, flags::RETRY);
-        let mut here = Vec::new();
-        let places = &self.places;
-        self.troubled.retain(|&troubled| {
-            let id = places.resolve(troubled);
-            let id = id.filter(|&id| places.get(id).is(flags::TROUBLED));
-            here.extend(id.filter(|&id| places.get(id).parent() == parent));
-            id.is_some_and(|id| places.get(id).parent() != parent)
-        });
-        for id in here {
-            if self.is_stale(id) {
-                let known = self.places.get(id).wd() != 0 && !self.tree_of(id).lists();
-                let telling = if known {
-                    Telling::Nothing
-                } else {
-                    Telling::AsEvents
-                };
-                self.want_scan(id, telling);
-            }
-        }
     }
 
     /// The scan of a place is over, or not wanted any more.

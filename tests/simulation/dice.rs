@@ -122,6 +122,8 @@ pub struct Dice {
     /// What the next operations are, where several belong together.
     chain: Vec<Operation>,
     pub failed: u64,
+    /// No call fails.
+    pub calm: bool,
 }
 
 impl Dice {
@@ -133,6 +135,7 @@ impl Dice {
             kept: None,
             chain: Vec::new(),
             failed: 0,
+            calm: false,
         }
     }
 
@@ -310,7 +313,7 @@ impl Lot for Dice {
             CallKind::AddWatch => &[ENOSPC, ENOMEM, EACCES],
             _ => return None,
         };
-        if self.settings.failing == 0 || !self.rng.one_in(self.settings.failing) {
+        if self.calm || self.settings.failing == 0 || !self.rng.one_in(self.settings.failing) {
             return None;
         }
         self.failed += 1;

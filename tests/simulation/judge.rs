@@ -402,6 +402,7 @@ impl Judge {
             verdict => verdict?,
         }
         self.judge_errors()?;
+        self.note_healed();
         if event.flagged(SYNC_BEGIN) {
             self.errored.clear();
             self.list_is_owed();

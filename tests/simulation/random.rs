@@ -269,6 +269,9 @@ impl Run {
                 break;
             }
         }
+        self.dice.borrow_mut().calm = true;
+        self.cure()?;
+        self.dice.borrow_mut().calm = false;
         let disk = self.stage.borrow().disk.clone();
         rest::compare_disks(&disk)?;
         rest::at_rest(&self.instance, &self.stage)?;
@@ -277,6 +280,56 @@ impl Run {
         stage.plains.retain(|plain| !plain.ended);
         stage.note(|| "--- at rest".into());
         Ok(())
+    }
+
+    /// Nothing is in the way any more but permissions that are missing, and all else heals: what waits for room in its time,
+    /// what was refused without a cause when something says that permissions have changed.
+    fn cure(&mut self) -> Verdict {
+        /// The first try is made soon, and each success is followed by the next.
+        const TRIES: usize = 8;
+        for _ in 0..TRIES {
+            if let Some(due) = self.instance.retry_due() {
+                with_kernel(|kernel| kernel.pass(due.saturating_sub(kernel.now())));
+                take(&mut self.instance, &self.stage, self.settings.batch)?;
+            }
+            let left = self.curable();
+            for path in left {
+                // A root that was lost heals at the next event of its tree, anything that was refused when told to.
+                let inside = [&path[..], b"/cure"].concat();
+                for operation in [
+                    Operation::Chmod(path, 7),
+                    Operation::Mkdir(inside.clone()),
+                    Operation::Rmdir(inside),
+                ] {
+                    with_kernel(|kernel| kernel.run(&operation)).map_err(|e| fault("cure", e))?;
+                    self.stage.borrow_mut().visible(&operation);
+                }
+            }
+            drain(&mut self.instance, &self.stage, self.settings.batch)?;
+        }
+        if let Some(path) = self.curable().first() {
+            return Err(fault("not-healed", path.escape_ascii()));
+        }
+        let is_troubled = self.stage.borrow().active().any(Judge::is_troubled);
+        match self.instance.retry_due() {
+            Some(due) if !is_troubled => Err(fault("tries-for-nothing", format!("{due:?}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Directories that no tree watches, though an ERROR is all that tells of them and nothing closes them.
+    fn curable(&self) -> BTreeSet<Path> {
+        let mut curable = BTreeSet::new();
+        for judge in self.stage.borrow().active() {
+            let watched = self.instance.directories(WatchId::from_raw(judge.watch));
+            let watched: Vec<Vec<u8>> = watched
+                .into_iter()
+                .flatten()
+                .map(|path| path.into_bytes())
+                .collect();
+            curable.extend(judge.curable(&watched));
+        }
+        curable
     }
 
     /// At rest: plain watches and a second tree come and go.

@@ -314,6 +314,21 @@ impl Handle {
         Ok(found)
     }
 
+    /// The directories of a tree that can't be watched now, and the errno of each.
+    pub fn troubles(self, id: u64) -> Result<Vec<(Vec<u8>, i32)>, i32> {
+        let mut found: Vec<(Vec<u8>, i32)> = Vec::new();
+        let data = (&raw mut found).cast();
+        let count = counted(unsafe {
+            asyncinotify_watch_each_trouble(self.0, id, Some(collect_trouble), data)
+        })?;
+        assert_eq!(
+            count,
+            found.len(),
+            "watch_each_trouble returns how many it listed"
+        );
+        Ok(found)
+    }
+
     pub fn get(self) -> Result<Option<Event>, i32> {
         let mut event = blank();
         let got = counted(unsafe { asyncinotify_get(self.0, &mut event) } as isize)?;
@@ -418,6 +433,19 @@ unsafe extern "C" fn collect_path(
     let path = unsafe { CStr::from_ptr(path) }.to_bytes();
     assert_eq!(path.len(), length);
     unsafe { &mut *data.cast::<Vec<Vec<u8>>>() }.push(path.to_vec());
+    0
+}
+
+unsafe extern "C" fn collect_trouble(
+    _: *mut asyncinotify,
+    path: *const c_char,
+    length: usize,
+    error: c_int,
+    data: *mut c_void,
+) -> c_int {
+    let path = unsafe { CStr::from_ptr(path) }.to_bytes();
+    assert_eq!(path.len(), length);
+    unsafe { &mut *data.cast::<Vec<(Vec<u8>, i32)>>() }.push((path.to_vec(), error));
     0
 }
 

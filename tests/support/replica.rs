@@ -15,7 +15,7 @@ use libc::{IN_ALL_EVENTS, IN_CREATE, IN_DELETE, IN_ISDIR, IN_MOVED_FROM, IN_MOVE
 use libc::{IN_DELETE_SELF, IN_IGNORED, IN_MOVE_SELF, IN_UNMOUNT};
 
 pub use super::disk::{Entries, differences};
-pub use super::told::{ERROR, SYNC_BEGIN, SYNC_END, SYNTHETIC, Told};
+pub use super::told::{ERROR, HEALED, SYNC_BEGIN, SYNC_END, SYNTHETIC, Told};
 
 /// What it takes to follow a tree from events alone.
 pub const WHOLE: u32 = IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
@@ -123,6 +123,8 @@ pub struct Replica {
     pub repairs: u64,
     /// Directories that an ERROR has named, with the errno, since the caller looked last.
     pub errors: Vec<(Vec<u8>, i32)>,
+    /// Directories of which HEALED was told since.
+    pub healed: Vec<Vec<u8>>,
     /// Events of the root itself, by their bit.
     pub of_root: BTreeMap<u32, u64>,
     pub ended: bool,
@@ -144,6 +146,7 @@ impl Replica {
             listings: 0,
             repairs: 0,
             errors: Vec::new(),
+            healed: Vec::new(),
             of_root: BTreeMap::new(),
             ended: false,
         }
@@ -160,8 +163,13 @@ impl Replica {
 
     /// What is below a directory is not told.
     pub fn lose_sight_of(&mut self, path: &[u8]) {
-        if let Some(entry) = self.entries.get_mut(path) {
-            entry.blind = true;
+        if let Some(&entry) = self.entries.get(path) {
+            self.remove(path);
+            let blind = Entry {
+                blind: true,
+                ..entry
+            };
+            self.entries.insert(path.to_vec(), blind);
         }
     }
 
@@ -226,6 +234,9 @@ impl Replica {
         let (below_root, bits) = (!below.is_empty(), event.mask & !IN_ISDIR);
         if event.flagged(ERROR) {
             return self.error(path, event);
+        }
+        if event.flagged(HEALED) {
+            return self.heals(path, event);
         }
         if event.flagged(SYNC_BEGIN | SYNC_END) && (below_root || event.mask != 0) {
             return Err(fault("bracket-not-of-the-root", event));
@@ -296,10 +307,28 @@ impl Replica {
             self.blind_root = true;
         } else if !self.expect.complete {
             return Ok(());
-        } else if let Some(entry) = self.entries.get_mut(path) {
-            entry.blind = true;
+        } else if self.entries.contains_key(path) {
+            self.lose_sight_of(path);
         } else if self.knows_all() && !self.is_blind(path) {
             return Err(fault("error-of-an-unknown-path", event));
+        }
+        Ok(())
+    }
+
+    /// An ERROR is over. What is in the directory was told before.
+    fn heals(&mut self, path: &[u8], event: &Told) -> Verdict {
+        if event.error != 0 || event.mask != IN_ISDIR || event.flags != HEALED {
+            return Err(fault("not-healed", event));
+        }
+        self.healed.push(path.to_vec());
+        let was_blind = match self.entries.get_mut(path) {
+            _ if path == self.root => std::mem::take(&mut self.blind_root),
+            Some(entry) => std::mem::take(&mut entry.blind),
+            None => false,
+        };
+        let known = self.expect.complete && self.knows_all() && !self.is_blind(path);
+        if !was_blind && known && !self.expect.concurrent {
+            return Err(fault("healed-but-was-well", event));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ pub const SYNTHETIC: u32 = 0x1;
 pub const SYNC_BEGIN: u32 = 0x2;
 pub const SYNC_END: u32 = 0x4;
 pub const ERROR: u32 = 0x8;
+pub const HEALED: u32 = 0x80;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
@@ -58,12 +59,13 @@ impl std::fmt::Display for Told {
             (SYNC_BEGIN, "SYNC_BEGIN"),
             (SYNC_END, "SYNC_END"),
             (ERROR, "ERROR"),
+            (HEALED, "HEALED"),
         ] {
             if self.flagged(flag) {
                 write!(f, " {name}")?;
             }
         }
-        let others = self.flags & !0xf;
+        let others = self.flags & !0x8f;
         if others != 0 {
             write!(f, " flags {others:#x}")?;
         }

@@ -42,6 +42,25 @@ pub type asyncinotify_directory_callback = Option<
     ) -> c_int,
 >;
 
+/// Gets a directory that can't be watched, by asyncinotify_watch_each_trouble().
+///
+/// @param self      the handle; it may be used, and closed
+/// @param path      the directory's full path, NUL-terminated; lives until the callback returns
+/// @param path_len  its length in bytes, without its NUL
+/// @param error     why it could not be watched when it was tried last: a positive errno
+/// @param userdata  what was given to asyncinotify_watch_each_trouble()
+///
+/// @return 0 to go on; anything else stops it
+pub type asyncinotify_trouble_callback = Option<
+    unsafe extern "C" fn(
+        self_: *mut asyncinotify,
+        path: *const c_char,
+        path_len: size_t,
+        error: c_int,
+        userdata: *mut c_void,
+    ) -> c_int,
+>;
+
 /// Options for asyncinotify_add_recursive(). Set all of it to 0, then `size`, then what is wanted:
 ///
 /// ```c

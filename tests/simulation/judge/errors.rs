@@ -1,9 +1,10 @@
-//! ERRORs: of a directory that was there, and not without a cause.
+//! ERRORs: of a directory that was there, and not without a cause. What has healed, and what ought to have.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::Judge;
-use crate::disk::{Kind, View};
+use crate::disk::{Kind, Path, View};
 use crate::support::replica::{Verdict, fault};
 
 impl Judge {
@@ -51,6 +52,52 @@ impl Judge {
             }
         }
         Ok(())
+    }
+
+    /// What has been at the path all the time is blind no more. Of others it shows at the next rest.
+    pub(super) fn note_healed(&mut self) {
+        for path in std::mem::take(&mut self.replica.healed) {
+            let within = &path[self.given.len()..];
+            let ids: BTreeSet<Option<u32>> = self
+                .views
+                .iter()
+                .map(|view| view.entries.get(within).map(|node| node.id))
+                .collect();
+            if let (1, Some(Some(id))) = (ids.len(), ids.first()) {
+                self.blind.remove(id);
+            }
+        }
+    }
+
+    /// Whether an ERROR stands.
+    pub fn is_troubled(&self) -> bool {
+        self.lost || !self.blind.is_empty()
+    }
+
+    /// The directories of which an ERROR has told, that nothing closes now, and that are not among those that the library
+    /// says it watches.
+    pub fn curable(&self, watched: &[Vec<u8>]) -> Vec<Path> {
+        let view = self.now();
+        let Some(root) = view.path.as_ref().filter(|root| **root == self.given) else {
+            return Vec::new();
+        };
+        let mut blind = self.blind.clone();
+        let mut curable = Vec::new();
+        if self.lost && !view.is_closed(b"") {
+            curable.push(root.clone());
+        }
+        for (path, node) in &view.entries {
+            let is_there = node.kind == Kind::Directory && blind.remove(&node.id);
+            let full = [&root[..], path].concat();
+            if is_there
+                && self.is_to_be_watched(path)
+                && !view.is_closed(path)
+                && !watched.contains(&full)
+            {
+                curable.push(full);
+            }
+        }
+        curable
     }
 
     fn has_left(&self, id: u32) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use libc::{IN_ATTRIB, IN_CLOSE_WRITE};
 
 use super::Judge;
-use crate::disk::{Kind, Path, View, parent};
+use crate::disk::{Kind, Path, View};
 use crate::support::replica::{Verdict, fault};
 
 impl Judge {
@@ -27,6 +27,11 @@ impl Judge {
             }
             self.owed.clear();
             return Ok(());
+        }
+        for path in directories {
+            // A repair has found what an ERROR told of.
+            let node = view.entries.get(&path[self.given.len()..]);
+            self.blind.remove(&node.map_or(self.root, |node| node.id));
         }
         let disk = self.disk();
         let unlisted = self.replica.is_unlisted();
@@ -61,17 +66,11 @@ impl Judge {
                 format!("{} of {}", listed.len(), directories.len()),
             ));
         }
-        // An ERROR of a directory that is watched: an entry in it could not be looked for.
-        let mut half_blind: BTreeSet<Path> = BTreeSet::new();
         for path in &listed {
             if self.lost {
                 // Whether two directories have changed places, or one has gone there and back, can't be looked up.
             } else if !view.is_dir(path) || !(path.is_empty() || self.is_to_be_watched(path)) {
                 return Err(fault("watched-but-not-there", path.escape_ascii()));
-            }
-            let id = view.entries.get(path).map_or(self.root, |node| node.id);
-            if self.blind.remove(&id) {
-                half_blind.insert(path.clone());
             }
         }
         let root = (Path::new(), self.root);
@@ -83,10 +82,7 @@ impl Judge {
         let all: Vec<(Path, u32)> = std::iter::once(root).chain(all).collect();
         let mut unreached = Vec::new();
         for (path, id) in all {
-            let unlooked = !path.is_empty() && half_blind.contains(parent(&path));
-            if !listed.contains(&path) && unlooked {
-                self.blind.insert(id);
-            } else if !listed.contains(&path) && self.lost {
+            if !listed.contains(&path) && self.lost {
                 unreached.push(id);
             } else if !listed.contains(&path) && !self.is_in(&path, &self.blind) {
                 return Err(fault("not-watched-and-no-error", path.escape_ascii()));
