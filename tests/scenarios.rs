@@ -21,7 +21,7 @@ use support::abi::{Event, Handle, TreeOptions};
 use support::folder::{Folder, c_path};
 use support::kernel::{self, poll_in};
 use support::masks;
-use support::replica::{ERROR, SYNC_BEGIN, SYNC_END, SYNTHETIC};
+use support::replica::{ERROR, HEALED, SYNC_BEGIN, SYNC_END, SYNTHETIC};
 
 type Outcome<T = ()> = Result<T, String>;
 
@@ -207,6 +207,7 @@ impl Runner {
             (SYNTHETIC, "synthetic"),
             (SYNC_BEGIN, "begin"),
             (SYNC_END, "end"),
+            (HEALED, "healed"),
         ] {
             if event.flagged(flag) {
                 write!(line, " [{name}]").expect("to a string");
@@ -409,6 +410,20 @@ impl Runner {
                 listed.sort();
                 let shown: Vec<String> = listed.iter().map(|path| self.shown(path)).collect();
                 self.answer(format!("dirs {name}: {}", shown.join(" ")))
+            }
+            ["troubles", name] => {
+                let listed = self.handle.troubles(self.id(name)?).map_err(errno_name)?;
+                let shown = listed.iter();
+                let shown = shown
+                    .map(|(path, errno)| format!("{} {}", self.shown(path), errno_name(*errno)));
+                let mut shown: Vec<String> = shown.collect();
+                shown.sort();
+                let all = if shown.is_empty() {
+                    "none".into()
+                } else {
+                    shown.join(", ")
+                };
+                self.answer(format!("troubles {name}: {all}"))
             }
             ["watches"] => self.answer(format!("watches: {}", self.handle.watches().len())),
             ["kernel-watches"] => self.answer(format!(

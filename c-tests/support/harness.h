@@ -117,7 +117,8 @@ int open_fds(void);
 
 /* ---- events ---- */
 
-/* "CREATE|ISDIR d/a", "MOVED_TO d/b <- d/a", "SYNTHETIC CREATE d/f", "SYNC_END d", "ERROR:EACCES ISDIR d/x", "Q_OVERFLOW -" */
+/* "CREATE|ISDIR d/a", "MOVED_TO d/b <- d/a", "SYNTHETIC CREATE d/f", "SYNC_END d", "ERROR:EACCES ISDIR d/x",
+   "HEALED ISDIR d/x", "Q_OVERFLOW -" */
 const char *event_text(const asyncinotify_event *event);
 
 bool readable(asyncinotify *in); /* poll(2) with time-out 0 */
@@ -160,7 +161,8 @@ void replica_scan(struct replica *replica); /* starts from what is on the disk n
 void replica_apply(struct replica *replica, const asyncinotify_event *event);
 void replica_apply_log(struct replica *replica, const struct log *log);
 void replica_follow(struct replica *replica, asyncinotify *in); /* takes all there is */
-/* Fails the test where the replica differs from the disk, or a CREATE came for what was there already. */
+/* Fails the test where the replica differs from the disk, a CREATE came for what was there already, or a HEALED for what
+   no ERROR had named. */
 #define CHECK_REPLICA(replica) replica_check(__FILE__, __LINE__, (replica))
 void replica_check(const char *file, int line, struct replica *replica);
 void replica_free(struct replica *replica);

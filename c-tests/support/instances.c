@@ -221,6 +221,8 @@ static char *make_event_text(const asyncinotify_event *event)
             snprintf(error, sizeof error, "ERROR:%s ", name);
         APPEND(error);
     }
+    if (event->flags & ASYNCINOTIFY_EVENT_HEALED)
+        APPEND("HEALED ");
     if (event->mask)
         append_mask(&text, &length, &room, event->mask);
     if (event->path)

@@ -11,6 +11,7 @@
 struct entry {
     char *path;
     unsigned named; /* the listing in which it was named last */
+    bool blind; /* an ERROR has named it: what is below is not told */
 };
 
 struct set {
@@ -49,14 +50,14 @@ static struct entry *set_insert(struct set *set, char *path, unsigned named)
         grown.slots = calloc(grown.room, sizeof *grown.slots);
         for (size_t i = 0; i < set->room; i++)
             if (set->slots[i].path && set->slots[i].path != removed_mark)
-                set_insert(&grown, set->slots[i].path, set->slots[i].named);
+                set_insert(&grown, set->slots[i].path, set->slots[i].named)->blind = set->slots[i].blind;
         free(set->slots);
         *set = grown;
     }
     size_t i = hash(path) & (set->room - 1);
     while (set->slots[i].path)
         i = (i + 1) & (set->room - 1);
-    set->slots[i] = (struct entry){path, named};
+    set->slots[i] = (struct entry){.path = path, .named = named};
     set->used++;
     set->count++;
     return &set->slots[i];
@@ -131,7 +132,8 @@ struct replica {
     unsigned listing; /* number of the listing under way or the last one */
     bool in_listing;
     bool lost; /* events were lost: the replica is only right after SYNC_END */
-    int wrong; /* CREATE events for what was there already */
+    bool blind_root; /* an ERROR has named the root */
+    int wrong; /* CREATE events for what was there already, HEALED events for what was well */
 };
 
 struct replica *replica_new(const char *root)
@@ -157,7 +159,7 @@ static void replica_remove(struct replica *replica, const char *path, struct set
     char *top = strdup(path); /* path may be the entry's own */
     EACH_ENTRY(&replica->entries, entry) if (is_below(entry->path, top)) {
         if (moved)
-            set_insert(moved, strdup(entry->path), entry->named);
+            set_insert(moved, strdup(entry->path), entry->named)->blind = entry->blind;
         set_remove(&replica->entries, entry);
     }
     free(top);
@@ -193,12 +195,39 @@ static void replica_move_in(struct replica *replica, const asyncinotify_event *e
                 if (old)
                     free(path);
                 else
-                    set_insert(&replica->entries, path, entry->named);
+                    set_insert(&replica->entries, path, entry->named)->blind = entry->blind;
             }
             limbo_drop(link);
             break;
         }
     replica_add(replica, event->path);
+}
+
+/* A directory can't be watched: what is below it is not told. */
+static void replica_lose_sight(struct replica *replica, const char *path)
+{
+    struct entry *lost = set_find(&replica->entries, path);
+    if (!strcmp(path, replica->root))
+        replica->blind_root = true;
+    else if (lost) {
+        EACH_ENTRY(&replica->entries, entry) if (entry != lost && is_below(entry->path, path))
+            set_remove(&replica->entries, entry);
+        lost->blind = true;
+    }
+}
+
+/* It is watched again, and what is below was told. */
+static void replica_heal(struct replica *replica, const asyncinotify_event *event)
+{
+    struct entry *entry = set_find(&replica->entries, event->path);
+    bool *blind = !strcmp(event->path, replica->root) ? &replica->blind_root : entry ? &entry->blind : NULL;
+    bool odd = event->flags != ASYNCINOTIFY_EVENT_HEALED || event->mask != IN_ISDIR || event->error;
+    if (odd || ((!blind || !*blind) && !replica->lost)) {
+        dprintf(STDOUT_FILENO, "    HEALED of what was well: %.500s\n", event_text(event));
+        replica->wrong++;
+    }
+    if (blind)
+        *blind = false;
 }
 
 void replica_apply(struct replica *replica, const asyncinotify_event *event)
@@ -214,7 +243,11 @@ void replica_apply(struct replica *replica, const asyncinotify_event *event)
             EACH_ENTRY(&replica->entries, entry) if (entry->named != replica->listing) set_remove(&replica->entries, entry);
         replica->in_listing = replica->lost = false;
     }
-    if (!event->path || !event->name || (event->flags & ASYNCINOTIFY_EVENT_ERROR))
+    if (event->flags & ASYNCINOTIFY_EVENT_ERROR)
+        replica_lose_sight(replica, event->path);
+    if (event->flags & ASYNCINOTIFY_EVENT_HEALED)
+        replica_heal(replica, event);
+    if (!event->path || !event->name)
         return;
     if (event->mask & IN_CREATE) {
         bool listed_again = replica->in_listing && (event->flags & ASYNCINOTIFY_EVENT_SYNTHETIC);
@@ -258,7 +291,7 @@ void replica_check(const char *file, int line, struct replica *replica)
         test_fail(file, line, "the replica of %s (%zu entries) differs from the disk (%zu)", replica->root,
                   replica->entries.count, disk.count);
     if (replica->wrong)
-        test_fail(file, line, "%d CREATE events came for what was there already", replica->wrong);
+        test_fail(file, line, "%d CREATE or HEALED events came for what was there already or well", replica->wrong);
     set_free(&disk);
 }
 

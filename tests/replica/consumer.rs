@@ -48,7 +48,7 @@ impl Counts {
 
 /// What hangs on a watch ID.
 enum Role {
-    Tree(Tree),
+    Tree(Box<Tree>),
     Plain(Plain),
     /// Removed by us: events may come until IGNORED.
     Leaving,
@@ -257,7 +257,7 @@ impl Consumer {
             named,
             main,
         };
-        if self.roles.insert(id, Role::Tree(tree)).is_some() {
+        if self.roles.insert(id, Role::Tree(Box::new(tree))).is_some() {
             return Err(format!("the ID {id} was used before"));
         }
         Ok(())
