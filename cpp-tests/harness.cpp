@@ -153,6 +153,10 @@ std::string text(const ain::event &event)
         result += "SYNC_BEGIN ";
     else if (event.is(ain::event_flags::sync_end))
         result += "SYNC_END ";
+    else if (event.is(ain::event_flags::error))
+        result += "ERROR " + to_string(event.mask()) + ' ';
+    else if (event.is(ain::event_flags::healed))
+        result += "HEALED " + to_string(event.mask()) + ' ';
     else
         result += to_string(event.mask()) + ' ';
     result += event.path();

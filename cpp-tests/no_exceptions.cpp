@@ -54,6 +54,7 @@ TEST(everything_without_exceptions)
     ain::watch tree = inotify.add_recursive("d", ain_mask::create, std::move(options), error);
     CHECK(tree && !error);
     CHECK_EQUAL(tree.each_directory([](std::string_view) {}, error), 1u);
+    CHECK(tree.each_trouble([](std::string_view, std::error_code) {}, error) == 0 && !error);
     tree.remove(error);
     CHECK(!error);
     CHECK_EQUAL(drain(inotify), lines{"IGNORED d"});

@@ -5,6 +5,8 @@
 #include <set>
 #include <stdexcept>
 
+#include <sys/resource.h>
+
 static lines directories(const ain::watch_ref &tree)
 {
     lines all;
@@ -251,6 +253,91 @@ TEST(trouble_is_an_error_code)
     raw.error = EACCES;
     ain::event event(raw);
     CHECK(event.is(ain::event_flags::error) && event.error() == std::errc::permission_denied);
+}
+
+TEST(each_trouble_where_there_is_none)
+{
+    make_tree();
+    ain::inotify inotify;
+    ain::watch tree = inotify.add_recursive("t", ain_mask::create), plain = inotify.add_watch("t", ain_mask::create);
+    std::error_code error;
+    CHECK(tree.each_trouble([](std::string_view, std::error_code) {}, error) == 0 && !error);
+    CHECK_EQUAL(tree.each_trouble([](const fs::path &, std::error_code) { throw 7; }), 0u);
+    CHECK_EQUAL(plain.each_trouble([](std::string_view, std::error_code) {}, error), 0u);
+    CHECK(error == std::errc::invalid_argument);
+    CHECK_THROWS(std::system_error, plain.each_trouble([](std::string_view, std::error_code) {})) {}
+    tree.reset();
+    CHECK_EQUAL(tree.each_trouble([](std::string_view, std::error_code) {}, error), 0u);
+    CHECK(error == std::errc::invalid_argument);
+}
+
+/* As long as it lives no file can be opened: what has been opened goes on. */
+class no_descriptors {
+public:
+    no_descriptors()
+    {
+        int failed = getrlimit(RLIMIT_NOFILE, &before_);
+        rlimit none = {1, before_.rlim_max}; // of 0, poll(2) would take no descriptor
+        if (failed != 0 || setrlimit(RLIMIT_NOFILE, &none) != 0)
+            fail(__FILE__, __LINE__, "RLIMIT_NOFILE");
+    }
+    ~no_descriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+private:
+    rlimit before_ = {};
+};
+
+TEST(trouble_is_listed_and_heals)
+{
+    make_dir("t");
+    ain::inotify inotify;
+    ain::watch tree = inotify.add_recursive("t", ain_mask::create);
+    lines told, listed;
+    std::vector<std::error_code> errors; // looked at in the end: the sanitizer wants a descriptor for a virtual call
+    {
+        no_descriptors limit;
+        make_dir("t/a");
+        make_dir("t/b");
+        make_entry("t/a/file");
+        while (told.size() < 4) {
+            wait_readable(inotify);
+            for (auto &event : inotify.events()) {
+                told.push_back(text(event));
+                if (event.is(ain::event_flags::error))
+                    errors.push_back(event.error());
+            }
+        }
+    }
+    std::sort(told.begin(), told.end());
+    CHECK_EQUAL(told, (lines{"CREATE|ISDIR t/a", "CREATE|ISDIR t/b", "ERROR ISDIR t/a", "ERROR ISDIR t/b"}));
+
+    // Nothing is tried again but by the calls that take events.
+    auto list = [&](std::string_view path, std::error_code why) {
+        listed.emplace_back(path);
+        errors.push_back(why);
+    };
+    CHECK_EQUAL(tree.each_trouble(list), 2u);
+    std::sort(listed.begin(), listed.end());
+    CHECK_EQUAL(listed, (lines{"t/a", "t/b"}));
+    CHECK_EQUAL(tree.each_trouble([](std::string_view, std::error_code) { return ain::flow::stop; }), 1u);
+    CHECK_THROWS(int, tree.each_trouble([](std::string_view, std::error_code) { throw 7; })) { CHECK_EQUAL(thrown, 7); }
+    CHECK_EQUAL(errors.size(), 4u);
+    for (std::error_code error : errors)
+        CHECK(error == std::errc::too_many_files_open);
+
+    told.clear();
+    while (told.size() < 3) {
+        wait_readable(inotify);
+        for (auto &event : inotify.events()) {
+            CHECK(!event.error());
+            told.push_back(text(event));
+        }
+    }
+    auto where = [&](const char *line) { return std::find(told.begin(), told.end(), line); };
+    CHECK(where("SYNTHETIC CREATE t/a/file") < where("HEALED ISDIR t/a") && where("HEALED ISDIR t/a") != told.end());
+    CHECK(where("HEALED ISDIR t/b") != told.end());
+    CHECK_EQUAL(tree.each_trouble(list), 0u);
+    CHECK_EQUAL(directories(tree), (lines{"t", "t/a", "t/b"}));
 }
 
 #if __cplusplus >= 202002L

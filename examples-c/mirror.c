@@ -12,6 +12,9 @@
    When the kernel's queue overflowed, the library lists the tree anew between SYNC_BEGIN and SYNC_END, just as at the
    start. What was named in between is marked, and the rest is swept out of the copy.
 
+   What is in a directory that can't be watched (ERROR) is not told, and is taken out of the copy. When it is watched
+   again, its content comes as that of a new directory, and then HEALED.
+
    It trusts the events. What they may say and what not is checked by tests/support/replica.rs, which knows the kind of
    each entry and refuses a name that comes twice; a program need not, and goes on with what the last event says.
 
@@ -373,12 +376,12 @@ static int is_at_or_below(const char *path, const char *directory)
     return strncmp(path, directory, length) == 0 && (path[length] == '/' || path[length] == '\0');
 }
 
-static void forget_recent(const char *path)
+static void forget_recent(const char *path, int itself)
 {
     size_t kept = 0;
 
     for (size_t i = 0; i < recent_count; i++)
-        if (is_at_or_below(recent[i].path, path))
+        if (is_at_or_below(recent[i].path, path) && (itself || strcmp(recent[i].path, path) != 0))
             free(recent[i].path);
         else
             recent[kept++] = recent[i];
@@ -499,8 +502,34 @@ static void removed(const char *path)
     if (directory < 0)
         return;
     throw_away(directory, name);
-    forget_recent(path);
+    forget_recent(path, 1);
     close(directory);
+}
+
+/* What is in a directory that can't be watched may change, and nothing tells of it: it goes, the directory stays. */
+static void forget_content(const char *path)
+{
+    const char *name;
+    int parent = open_parent(copy, path, &name);
+    DIR *stream = parent >= 0 ? open_directory(parent, name) : NULL;
+    struct dirent *entry;
+
+    while (stream && (entry = readdir(stream)))
+        if (!is_dot(entry->d_name))
+            throw_away(dirfd(stream), entry->d_name);
+    forget_recent(path, 0);
+    if (stream)
+        closedir(stream);
+    if (parent >= 0)
+        close(parent);
+}
+
+static int complain_of_trouble(asyncinotify *self, const char *path, size_t path_len, int error, void *userdata)
+{
+    (void)self, (void)path_len, (void)userdata;
+    errno = error;
+    complain("could not watch", path);
+    return 0;
 }
 
 /* Takes out of the copy what was not named since SYNC_BEGIN, level by level. */
@@ -560,8 +589,12 @@ static void handle(const asyncinotify_event *event)
     path += strspn(path, "/");
 
     if (event->flags & ASYNCINOTIFY_EVENT_ERROR) {
-        errno = event->error;
-        complain("can't watch", event->path);
+        /* No failure yet: it may heal. If only the root is not found, what is watched goes on. */
+        fprintf(stderr, "mirror: can't watch %s: %s\n", event->path, asyncinotify_strerror(event->error));
+        if (*path != '\0')
+            forget_content(path);
+    } else if (event->flags & ASYNCINOTIFY_EVENT_HEALED) {
+        fprintf(stderr, "mirror: %s is watched again\n", event->path);
     } else if (event->flags & ASYNCINOTIFY_EVENT_SYNC_BEGIN) {
         marking = 1;
         marks_count = 0;
@@ -588,7 +621,7 @@ static void handle(const asyncinotify_event *event)
     } else {
         if (event->mask & ASYNCINOTIFY_MOVED_TO ||
             (event->mask & ASYNCINOTIFY_CREATE && !(event->flags & ASYNCINOTIFY_EVENT_SYNTHETIC)))
-            forget_recent(path); /* of what it replaces; a list may name what is known already */
+            forget_recent(path, 1); /* of what it replaces; a list may name what is known already */
         if (event->mask & ASYNCINOTIFY_CREATE)
             make_room(path, is_directory, 1);
         if (event->mask & ASYNCINOTIFY_MOVED_TO)
@@ -679,6 +712,7 @@ int main(int argc, char **argv)
     while (asyncinotify_get(inotify, &event) == 1) /* what has happened until now is still to be copied */
         handle(&event);
     settle();
+    asyncinotify_watch_each_trouble(inotify, tree, complain_of_trouble, NULL);
     unlinkat(copy, hold_name, AT_REMOVEDIR);
     printf("%lu events, %lu overflows, %lu failures\n", events, overflows, failures);
 

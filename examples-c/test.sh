@@ -7,8 +7,8 @@ bin=$(cd "$1" && pwd) || exit
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 shift
 cases=("$@")
-[ $# -gt 0 ] || cases=(usage errors watch poll_loop epoll_loop callbacks blocking threads tree tree_progress mirror mirror_renames
-	mirror_overflow demo)
+[ $# -gt 0 ] || cases=(usage errors watch poll_loop epoll_loop callbacks blocking threads tree tree_progress tree_trouble mirror
+	mirror_renames mirror_overflow mirror_trouble demo)
 runner=() under='' seconds=60
 passed=0 failed=0
 export LC_ALL=C
@@ -27,6 +27,12 @@ start() {
 	shift
 	"${runner[@]}" "$bin/$program" "$@" >>out 2>&1 &
 	pid=$!
+}
+
+# Without these capabilities permissions are for root too.
+without=-dac_override,-dac_read_search
+confine() {
+	[ "$(id -u)" != 0 ] || runner=(setpriv "--bounding-set=$without" "--inh-caps=$without" "${runner[@]}")
 }
 
 # until_ok COMMAND...: until it succeeds, with a generous time-out
@@ -216,6 +222,22 @@ tree_progress_() {
 	pid=
 }
 
+tree_trouble_() {
+	confine
+	mkdir -p box/open box/closed
+	touch box/closed/inside
+	chmod 000 box/closed
+	start tree --list box
+	expect '^  \[error\] +box/closed: Permission denied$'
+	expect '^  \[complete\] +box$'
+	never 'inside'
+	chmod 755 box/closed
+	expect '^  \[healed\] +box/closed$'
+	printed '^\+ CREATE +box/closed/inside$' || die 'healed before its content was told'
+	end
+	expect '^3 directories watched, [1-9][0-9]* events, 1 errors, 0 overflows$'
+}
+
 # Types, modes, names and targets of links first; then what is in files (for diff, two pipes are different).
 listing() { (cd "$1" && find . -name '.mirror-*' -prune -o -printf '%y %m %P %l\n' | sort) 2>/dev/null; }
 same() {
@@ -312,6 +334,31 @@ mirror_overflow_() {
 	until_same
 	end
 	expect '^[1-9][0-9]* events, [1-9][0-9]* overflows, 0 failures$'
+}
+
+mirror_trouble_() {
+	confine
+	mkdir -p source/closed/deep
+	echo 1 >source/closed/deep/1
+	chmod 000 source/closed
+	start mirror source copy
+	expect "^mirror: can't watch source/closed: Permission denied$"
+	expect '^in step$'
+	chmod 755 source/closed
+	expect '^mirror: source/closed is watched again$'
+	until_same
+	end
+	expect '^[1-9][0-9]* events, 0 overflows, 0 failures$'
+	# What the copy has of it already is not true for ever.
+	chmod 000 source/closed
+	rm out
+	start mirror --update source copy
+	expect '^in step$'
+	until_ok [ ! -e copy/closed/deep ] || die 'what is not watched is still in the copy'
+	[ -d copy/closed ] || die 'the directory is gone from the copy'
+	end 1
+	expect '^mirror: could not watch source/closed: Permission denied$'
+	expect '^[1-9][0-9]* events, 0 overflows, 1 failures$'
 }
 
 demo_() { "$here/demo.sh" "$bin" >out 2>&1 </dev/null && expect '1000 of 1000 files'; }

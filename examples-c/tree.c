@@ -82,6 +82,10 @@ static void print(const asyncinotify_event *event)
         printf("  %-20s %s: %s\n", "[error]", event->path, asyncinotify_strerror(event->error));
         return;
     }
+    if (event->flags & ASYNCINOTIFY_EVENT_HEALED) {
+        printf("  %-20s %s\n", "[healed]", event->path);
+        return;
+    }
     events++;
     overflows += (event->mask & ASYNCINOTIFY_Q_OVERFLOW) != 0;
     asyncinotify_mask_format(event->mask, mask, sizeof mask);

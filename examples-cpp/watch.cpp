@@ -29,6 +29,8 @@ void print(const ain::event &event)
         std::cout << "  (was " << event.moved_from() << ')';
     if (event.error())
         std::cout << "  " << event.error().message();
+    if (event.is(ain::event_flags::healed))
+        std::cout << "  is watched again";
     std::cout << std::endl;
 }
 

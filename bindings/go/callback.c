@@ -19,6 +19,13 @@ static int directory(asyncinotify *self, const char *path, size_t path_len, void
     return 0;
 }
 
+static int trouble(asyncinotify *self, const char *path, size_t path_len, int error, void *userdata)
+{
+    (void)self;
+    asyncinotifyGoTrouble((uintptr_t)userdata, (char *)path, path_len, error);
+    return 0;
+}
+
 int asyncinotifygo_add_recursive(asyncinotify *self, const char *path, uint32_t mask, uint32_t flags, uint32_t max_depth,
                                  uintptr_t handle, asyncinotify_watch *out)
 {
@@ -38,4 +45,9 @@ int asyncinotifygo_add_recursive(asyncinotify *self, const char *path, uint32_t 
 intptr_t asyncinotifygo_each_directory(asyncinotify *self, asyncinotify_watch watch, uintptr_t handle)
 {
     return asyncinotify_watch_each_directory(self, watch, directory, (void *)handle);
+}
+
+intptr_t asyncinotifygo_each_trouble(asyncinotify *self, asyncinotify_watch watch, uintptr_t handle)
+{
+    return asyncinotify_watch_each_trouble(self, watch, trouble, (void *)handle);
 }

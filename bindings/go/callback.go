@@ -6,6 +6,7 @@ import "C"
 import (
 	"runtime/cgo"
 	"sync/atomic"
+	"syscall"
 )
 
 // filter is what a cgo.Handle given to C as a filter's userdata stands for.
@@ -38,6 +39,12 @@ func asyncinotifyGoDestroy(handle C.uintptr_t) { cgo.Handle(handle).Delete() }
 func asyncinotifyGoDirectory(handle C.uintptr_t, path *C.char, length C.size_t) {
 	list := cgo.Handle(handle).Value().(*[]string)
 	*list = append(*list, C.GoStringN(path, C.int(length)))
+}
+
+//export asyncinotifyGoTrouble
+func asyncinotifyGoTrouble(handle C.uintptr_t, path *C.char, length C.size_t, errno C.int) {
+	list := cgo.Handle(handle).Value().(*[]*Error)
+	*list = append(*list, cannotWatch(C.GoStringN(path, C.int(length)), syscall.Errno(errno)))
 }
 
 // panicked is what a filter has panicked with.

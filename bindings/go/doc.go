@@ -21,7 +21,10 @@
 //     as an event flagged [Synthetic];
 //   - directories that are renamed are followed, and later names below them are right;
 //   - after the kernel's queue overflowed the tree is repaired, and an event flagged [SyncEnd] says that it is whole again.
-//     With [WithListing] everything in it is named anew, between [SyncBegin] and SyncEnd: what was not named is gone.
+//     With [WithListing] everything in it is named anew, between [SyncBegin] and SyncEnd: what was not named is gone;
+//   - a directory that can't be watched, for its permissions or for a limit, is told as an [*Error], and nothing below it is
+//     watched. When it can be watched, what is in it is reported as new, and an event flagged [Healed] follows.
+//     [Watcher.Troubles] gives those of now.
 //
 // # Goroutines
 //

@@ -14,7 +14,8 @@ import (
 var (
 	// ErrClosed is returned by methods of a Watcher that has been closed. It is an [os.ErrClosed] too.
 	ErrClosed = fmt.Errorf("asyncinotify: watcher: %w", os.ErrClosed)
-	// ErrNonExistentWatch is returned by [Watcher.Remove] and [Watcher.Directories] for a path that is not watched.
+	// ErrNonExistentWatch is returned by [Watcher.Remove], [Watcher.Directories] and [Watcher.Troubles] for a path that
+	// is not watched.
 	ErrNonExistentWatch = errors.New("asyncinotify: can't remove non-existent watch")
 	// ErrEventOverflow says that the kernel's queue overflowed and events were lost. Trees repair themselves: see
 	// [WithRecursive]. fs.inotify.max_queued_events is the length of the queue.
@@ -36,6 +37,10 @@ func (e *Error) Error() string { return "asyncinotify: " + e.Message }
 
 // Unwrap gives the errno.
 func (e *Error) Unwrap() error { return e.Errno }
+
+func cannotWatch(path string, errno syscall.Errno) *Error {
+	return &Error{errno, path, "can't watch " + path + ": " + errno.Error()}
+}
 
 // call runs f, one call of the library, and makes an error of a result below 0. The library keeps its message by thread,
 // so the goroutine has to stay on it until the message is read.

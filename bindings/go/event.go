@@ -10,7 +10,8 @@ type Event struct {
 	// Name is the full path as it was when the event happened, beginning with the path given to Add. Empty if there is
 	// no watch to tell it from, as for an overflow.
 	Name string
-	// Op is what has happened, in fsnotify's terms; 0 for what fsnotify has no term for, such as the end of a watch.
+	// Op is what has happened, in fsnotify's terms; 0 for what fsnotify has no term for, such as the end of a watch, or
+	// SyncEnd or Healed in Flags.
 	Op Op
 	// Mask is what has happened, in inotify's terms; 0 for SyncBegin and SyncEnd.
 	Mask Mask
@@ -27,7 +28,8 @@ type Event struct {
 	// Watch is which watch this is from, 0 if from none. Watches that overlap each report for themselves.
 	Watch WatchID
 	// Err is nil, or what is wrong: [ErrEventOverflow], or why the directory Name can't be watched, an [*Error].
-	// All else goes on. Events with an Err are not sent on the channel Events: their Err is sent on Errors.
+	// All else goes on. Events with an Err are not sent on the channel Events: their Err is sent on Errors. When the
+	// directory is watched again, what is in it comes as new, and then an event flagged [Healed] with the same Name.
 	Err error
 }
 

@@ -168,6 +168,9 @@ const (
 	SyncEnd
 	// Trouble says that a directory can't be watched: Name is which, [Event.Err] why.
 	Trouble
+	// Healed says that a directory of which Trouble was told is watched again, and what is in it was told: Name is which.
+	// Mask is InIsdir, and Err nil, so it is sent on the channel Events.
+	Healed Flags = 0x80
 )
 
 // Has tells whether all flags of h are there.
@@ -176,12 +179,18 @@ func (f Flags) Has(h Flags) bool { return f&h == h }
 // String gives the names of the flags, "SYNTHETIC".
 func (f Flags) String() string {
 	var b strings.Builder
-	for i, name := range []string{"SYNTHETIC", "SYNC_BEGIN", "SYNC_END", "ERROR"} {
-		if f&(1<<i) != 0 {
-			add(&b, name)
+	for _, flag := range []struct {
+		bit  Flags
+		name string
+	}{
+		{Synthetic, "SYNTHETIC"}, {SyncBegin, "SYNC_BEGIN"}, {SyncEnd, "SYNC_END"}, {Trouble, "ERROR"}, {Healed, "HEALED"},
+	} {
+		if f&flag.bit != 0 {
+			add(&b, flag.name)
+			f &^= flag.bit
 		}
 	}
-	if f &^= Synthetic | SyncBegin | SyncEnd | Trouble; f != 0 {
+	if f != 0 {
 		add(&b, "0x"+strconv.FormatUint(uint64(f), 16))
 	}
 	if b.Len() == 0 {

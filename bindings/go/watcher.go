@@ -36,8 +36,9 @@ type Watcher struct {
 	// Events delivers what happens; it is closed by Close. Nil in a Watcher made by [New].
 	Events <-chan Event
 	// Errors delivers what goes wrong: [ErrEventOverflow], or an [*Error] with the directory that can't be watched. The
-	// watcher goes on after it. It has to be received from as well: Events waits for it, as in fsnotify. Closed by
-	// Close. Nil in a Watcher made by [New].
+	// watcher goes on after it, and when the directory is watched again, an event flagged [Healed] comes on Events. Errors
+	// has to be received from as well: Events waits for it, as in fsnotify. Closed by Close. Nil in a Watcher made by
+	// [New].
 	Errors <-chan error
 
 	handle *C.asyncinotify
@@ -333,8 +334,7 @@ func (w *Watcher) event(raw *C.asyncinotify_event) Event {
 	case mask&InQOverflow != 0:
 		event.Err = ErrEventOverflow
 	case event.Flags&Trouble != 0:
-		errno := syscall.Errno(raw.error)
-		event.Err = &Error{errno, event.Name, "can't watch " + event.Name + ": " + errno.Error()}
+		event.Err = cannotWatch(event.Name, syscall.Errno(raw.error))
 	}
 	if event.Watch != 0 && (mask&InIgnored != 0 || w.oneshots.Load() > 0) {
 		w.ended(event.Watch, mask)
@@ -518,22 +518,39 @@ func (w *Watcher) WatchList() []string {
 // Directories gives the directories that are watched now by the tree that was added with path, parents before their
 // children, by the names they have now. It fails with [ErrNonExistentWatch] if there is no such tree.
 func (w *Watcher) Directories(path string) ([]string, error) {
+	var list []string
+	err := w.ofTree(path, &list, func(id C.asyncinotify_watch, handle C.uintptr_t) C.intptr_t {
+		return C.asyncinotifygo_each_directory(w.handle, id, handle)
+	})
+	return list, err
+}
+
+// Troubles gives the directories of the tree that was added with path that can't be watched now, by the names they have
+// now, each with the reason of the last try: those of which [Event.Err] or Errors has told, and [Healed] has not. Nothing
+// below them is watched. It fails with [ErrNonExistentWatch] if there is no such tree.
+func (w *Watcher) Troubles(path string) ([]*Error, error) {
+	var list []*Error
+	err := w.ofTree(path, &list, func(id C.asyncinotify_watch, handle C.uintptr_t) C.intptr_t {
+		return C.asyncinotifygo_each_trouble(w.handle, id, handle)
+	})
+	return list, err
+}
+
+// ofTree asks for a list of the tree that was added with path; the callbacks in C are given a handle of list.
+func (w *Watcher) ofTree(path string, list any, ask func(id C.asyncinotify_watch, handle C.uintptr_t) C.intptr_t) error {
 	if w.isClosed.Load() {
-		return nil, ErrClosed
+		return ErrClosed
 	}
+	handle := cgo.NewHandle(list)
+	defer handle.Delete()
 	for _, id := range w.WatchIDs(path) {
-		var list []string
-		handle := cgo.NewHandle(&list)
-		_, err := call(path, func() int {
-			return int(C.asyncinotifygo_each_directory(w.handle, C.asyncinotify_watch(id), C.uintptr_t(handle)))
-		})
-		handle.Delete()
+		_, err := call(path, func() int { return int(ask(C.asyncinotify_watch(id), C.uintptr_t(handle))) })
 		// ENOENT: it has ended. EINVAL: a plain watch.
 		if err == nil || !errors.Is(err, syscall.ENOENT) && !errors.Is(err, syscall.EINVAL) {
-			return list, w.orClosed(err)
+			return w.orClosed(err)
 		}
 	}
-	return nil, fmt.Errorf("%w: no tree %q", ErrNonExistentWatch, path)
+	return fmt.Errorf("%w: no tree %q", ErrNonExistentWatch, path)
 }
 
 // DebugDump writes to out what the library knows of this Watcher: its watches, trees and directories, as text to attach to

@@ -619,6 +619,8 @@ func TestCloseEndsEveryWait(t *testing.T) {
 		is(t, w.Remove("/"), os.ErrClosed)
 		_, err = w.Directories("/")
 		is(t, err, ErrClosed)
+		_, err = w.Troubles("/")
+		is(t, err, ErrClosed)
 		if w.WatchList() != nil {
 			t.Error(w.WatchList())
 		}
@@ -670,6 +672,7 @@ func TestRaces(t *testing.T) {
 		})
 		start(func(i int) error { return w.Remove(tree) })
 		start(func(i int) error { w.WatchList(); _, err := w.Directories(tree); return err })
+		start(func(i int) error { _, err := w.Troubles(tree); return err })
 		start(func(i int) error {
 			check(t, os.MkdirAll(fmt.Sprintf("%s/%d/x", tree, i), 0o700))
 			if w.isClosed.Load() {
@@ -773,6 +776,69 @@ func TestTroubleIsTold(t *testing.T) {
 	}
 	write(t, dir+"/f")
 	until(t, w, InCreate, dir+"/f")
+	troubles, err := w.Troubles(dir)
+	check(t, err)
+	if len(troubles) != 1 || *troubles[0] != *detail {
+		t.Errorf("%v", troubles)
+	}
+}
+
+func TestTroubleHeals(t *testing.T) {
+	for name, open := range map[string]func(testing.TB) *Watcher{"Next": open, "channels": openWithChannels} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			w := open(t)
+			check(t, w.AddWith(dir, WithRecursive()))
+			troubles, err := w.Troubles(dir)
+			check(t, err)
+			if troubles != nil {
+				t.Errorf("%v", troubles)
+			}
+			lift := noDescriptors(t)
+			mkdir(t, dir+"/a/b")
+			var event Event
+			for event.Err == nil {
+				event = next(t, w)
+			}
+			is(t, event.Err, syscall.EMFILE)
+			troubles, err = w.Troubles(dir)
+			check(t, err)
+			if len(troubles) != 1 || troubles[0].Path != dir+"/a" || troubles[0].Errno != syscall.EMFILE {
+				t.Errorf("%v", troubles)
+			}
+			lift()
+			var names []string
+			for !event.Flags.Has(Healed) {
+				event = next(t, w)
+				check(t, event.Err)
+				names = append(names, event.Name)
+			}
+			if event.Name != dir+"/a" || event.Flags != Healed || event.Op != 0 || event.Mask != InIsdir {
+				t.Errorf("%#v", event)
+			}
+			if want := []string{dir + "/a/b", dir + "/a"}; !reflect.DeepEqual(names, want) {
+				t.Errorf("%v", names)
+			}
+			troubles, err = w.Troubles(dir)
+			check(t, err)
+			if troubles != nil {
+				t.Errorf("%v", troubles)
+			}
+			check(t, w.Add(dir+"/a/b"))
+			_, err = w.Troubles(dir + "/a/b")
+			is(t, err, ErrNonExistentWatch)
+		})
+	}
+}
+
+// noDescriptors lets the process open no file until the function that it returns is called, or the test ends.
+func noDescriptors(t *testing.T) (end func()) {
+	var before syscall.Rlimit
+	check(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before))
+	end = func() { check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before)) }
+	t.Cleanup(end)
+	check(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1, Max: before.Max}))
+	return end
 }
 
 // asNobody runs f on a thread to which file permissions apply, also where the tests run as root.
@@ -849,9 +915,11 @@ func TestNames(t *testing.T) {
 		Chmod | 1<<20:          "CHMOD|0x100000",
 		Flags(0):               "0",
 		Synthetic | 1<<9:       "SYNTHETIC|0x200",
+		Trouble | Healed:       "ERROR|HEALED",
 		Event{Mask: InMovedTo, Name: "/b", RenamedFrom: "/a"}:              `MOVED_TO      "/b" ← "/a"`,
 		Event{Mask: InCreate, Name: "/a", Flags: Synthetic}:                `CREATE SYNTHETIC "/a"`,
 		Event{Name: "/", Flags: SyncEnd}:                                   `SYNC_END      "/"`,
+		Event{Mask: InIsdir, Name: "/a", Flags: Healed}:                    `ISDIR HEALED  "/a"`,
 		Event{Mask: InQOverflow, Err: ErrEventOverflow}:                    ErrEventOverflow.Error(),
 		Event{Mask: InAccess, Name: "a\nb"}:                                `ACCESS        "a\nb"`,
 		InAll | InUnmount | InQOverflow | InIgnored:                        "ACCESS|MODIFY|ATTRIB|CLOSE_WRITE|CLOSE_NOWRITE|OPEN|MOVED_FROM|MOVED_TO|CREATE|DELETE|DELETE_SELF|MOVE_SELF|UNMOUNT|Q_OVERFLOW|IGNORED",

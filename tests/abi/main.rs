@@ -105,6 +105,7 @@ fn of_rust() -> BTreeSet<String> {
         ASYNCINOTIFY_DONT_FOLLOW ASYNCINOTIFY_EXCL_UNLINK ASYNCINOTIFY_MASK_CREATE ASYNCINOTIFY_MASK_ADD
         ASYNCINOTIFY_ONESHOT
         ASYNCINOTIFY_EVENT_SYNTHETIC ASYNCINOTIFY_EVENT_SYNC_BEGIN ASYNCINOTIFY_EVENT_SYNC_END ASYNCINOTIFY_EVENT_ERROR
+        ASYNCINOTIFY_EVENT_HEALED
         ASYNCINOTIFY_INIT_CLOEXEC ASYNCINOTIFY_INIT_NONBLOCK ASYNCINOTIFY_INIT_DEFAULT
         ASYNCINOTIFY_TIMEOUT_INFINITE ASYNCINOTIFY_TIMEOUT_DISABLED
         ASYNCINOTIFY_RECURSIVE_LIST_EXISTING ASYNCINOTIFY_RECURSIVE_BACKGROUND ASYNCINOTIFY_RECURSIVE_ONE_FILESYSTEM
@@ -130,6 +131,7 @@ fn of_rust() -> BTreeSet<String> {
         asyncinotify_callback(*mut asyncinotify, *const asyncinotify_event, *mut c_void) -> c_int;
         asyncinotify_filter(*mut asyncinotify, *const c_char, usize, *mut c_void) -> c_int;
         asyncinotify_directory_callback(*mut asyncinotify, *const c_char, usize, *mut c_void) -> c_int;
+        asyncinotify_trouble_callback(*mut asyncinotify, *const c_char, usize, c_int, *mut c_void) -> c_int;
     }
     functions! { table:
         asyncinotify_strerror(_) asyncinotify_last_error_message() asyncinotify_version() asyncinotify_version_string()
@@ -147,6 +149,7 @@ fn of_rust() -> BTreeSet<String> {
         asyncinotify_watch_set_callback(_, _, _) asyncinotify_dispatch(_, _, _, _) asyncinotify_run(_, _, _)
         asyncinotify_event_dup(_, _) asyncinotify_event_free(_)
         asyncinotify_add_recursive(_, _, _, _, _) asyncinotify_watch_each_directory(_, _, _, _)
+        asyncinotify_watch_each_trouble(_, _, _, _)
     }
     table
 }

@@ -13,7 +13,7 @@ pub fn main(init: std.process.Init) !void {
     try bits(out, asyncinotify.EventFlags, "EVENT_");
     try layout(out, c.asyncinotify_event, "asyncinotify_event");
     try layout(out, c.asyncinotify_recursive_options, "asyncinotify_recursive_options");
-    inline for (.{ "callback", "destroy", "directory_callback", "filter" }) |name| {
+    inline for (.{ "callback", "destroy", "directory_callback", "filter", "trouble_callback" }) |name| {
         const pointer = @typeInfo(@field(c, "asyncinotify_" ++ name)).optional.child;
         try signature(out, "callback", "asyncinotify_" ++ name, @typeInfo(pointer).pointer.child);
     }

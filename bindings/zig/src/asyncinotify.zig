@@ -181,7 +181,10 @@ pub const EventFlags = packed struct(u32) {
     sync_end: bool = false,
     /// A directory can't be watched: `path` says which, `errno` why.
     trouble: bool = false,
-    unknown: u28 = 0,
+    unknown4: u3 = 0,
+    /// A directory of which `trouble` was told is watched again, and what is in it was told: `path` says which.
+    healed: bool = false,
+    unknown8: u24 = 0,
 };
 
 /// A watch: a number that is never used twice in the life of the process. Its functions are those of `Inotify`.
@@ -229,7 +232,7 @@ pub const Event = struct {
     /// Mask and path, and where it came from, with `{f}`.
     pub fn format(event: Event, writer: *std.Io.Writer) std.Io.Writer.Error!void {
         try writer.print("{f}", .{event.mask});
-        inline for (.{ "synthetic", "sync_begin", "sync_end" }) |flag| {
+        inline for (.{ "synthetic", "sync_begin", "sync_end", "healed" }) |flag| {
             if (@field(event.flags, flag)) try writer.writeAll(" " ++ flag);
         }
         if (event.flags.trouble) try writer.print(" {t}", .{event.errno});
@@ -429,6 +432,24 @@ pub const Inotify = struct {
             }
         };
         return checkWatch(c.asyncinotify_watch_each_directory(self.handle, @backingInt(watch), glue.call, @ptrCast(@constCast(&context))));
+    }
+
+    /// Calls `each` for every directory of a tree that can't be watched now, with the reason of the last try, until it
+    /// returns false: those of which `trouble` was told, and `healed` not yet. Returns how many.
+    pub fn eachTrouble(
+        self: Inotify,
+        watch: Watch,
+        context: anytype,
+        comptime each: fn (context: @TypeOf(context), path: [:0]const u8, errno: std.os.linux.E) bool,
+    ) Error!usize {
+        const Context = @TypeOf(context);
+        const glue = struct {
+            fn call(_: *c.asyncinotify, path: [*:0]const u8, length: usize, errno: c_int, userdata: ?*anyopaque) callconv(.c) c_int {
+                const given: *const Context = @ptrCast(@alignCast(userdata.?));
+                return @intFromBool(!each(given.*, path[0..length :0], @fromBackingInt(@intCast(errno))));
+            }
+        };
+        return checkWatch(c.asyncinotify_watch_each_trouble(self.handle, @backingInt(watch), glue.call, @ptrCast(@constCast(&context))));
     }
 
     /// The next event that is there now; null: nothing more now. Never blocks.

@@ -33,6 +33,7 @@ pub const asyncinotify_destroy = ?*const fn (userdata: ?*anyopaque) callconv(.c)
 pub const asyncinotify_callback = ?*const fn (self: *asyncinotify, event: *const asyncinotify_event, userdata: ?*anyopaque) callconv(.c) c_int;
 pub const asyncinotify_filter = ?*const fn (self: *asyncinotify, path: [*:0]const u8, path_len: usize, userdata: ?*anyopaque) callconv(.c) c_int;
 pub const asyncinotify_directory_callback = ?*const fn (self: *asyncinotify, path: [*:0]const u8, path_len: usize, userdata: ?*anyopaque) callconv(.c) c_int;
+pub const asyncinotify_trouble_callback = ?*const fn (self: *asyncinotify, path: [*:0]const u8, path_len: usize, @"error": c_int, userdata: ?*anyopaque) callconv(.c) c_int;
 
 pub const asyncinotify_recursive_options = extern struct {
     size: usize = @sizeOf(asyncinotify_recursive_options),
@@ -82,3 +83,4 @@ pub extern fn asyncinotify_event_free(event: ?*asyncinotify_event) void;
 
 pub extern fn asyncinotify_add_recursive(self: *asyncinotify, path: [*:0]const u8, mask: u32, opts: ?*const asyncinotify_recursive_options, out: ?*asyncinotify_watch) c_int;
 pub extern fn asyncinotify_watch_each_directory(self: *asyncinotify, watch: asyncinotify_watch, callback: asyncinotify_directory_callback, userdata: ?*anyopaque) isize;
+pub extern fn asyncinotify_watch_each_trouble(self: *asyncinotify, watch: asyncinotify_watch, callback: asyncinotify_trouble_callback, userdata: ?*anyopaque) isize;

@@ -270,6 +270,64 @@ test "a tree in the background" {
     _ = try box.until(.{ .create = true }, "a/b/c/f");
 }
 
+test "a tree: trouble, and its end" {
+    const Troubles = struct {
+        path: []const u8,
+        right: usize = 0,
+
+        fn look(troubles: *@This(), path: [:0]const u8, errno: std.os.linux.E) bool {
+            if (errno == .MFILE and std.mem.eql(u8, path, troubles.path)) troubles.right += 1;
+            return true;
+        }
+
+        fn stop(_: void, _: [:0]const u8, _: std.os.linux.E) bool {
+            return false;
+        }
+    };
+    var box: Box = undefined;
+    try box.init();
+    defer box.deinit();
+    const tree = try box.inotify.addRecursive(box.path(), .{ .create = true }, .{});
+    try expectEqual(0, try box.inotify.eachTrouble(tree, {}, Troubles.stop));
+    try testing.expectError(error.WatchNotFound, box.inotify.eachTrouble(.none, {}, Troubles.stop));
+
+    // No file can be opened; what has been opened goes on.
+    const before = try std.posix.getrlimit(.NOFILE);
+    try std.posix.setrlimit(.NOFILE, .{ .cur = 1, .max = before.max });
+    defer std.posix.setrlimit(.NOFILE, before) catch unreachable;
+    for ([_][]const u8{ "a", "b", "a/below" }) |name| try box.mkdir(name);
+    var told: usize = 0;
+    while (told < 2) {
+        const event = try box.event();
+        if (!event.flags.trouble) continue;
+        try expectEqual(.MFILE, event.errno);
+        told += 1;
+    }
+    var buffer: [128]u8 = undefined;
+    var troubles: Troubles = .{ .path = box.below(&buffer, "a") };
+    try expectEqual(2, try box.inotify.eachTrouble(tree, &troubles, Troubles.look));
+    try expectEqual(1, troubles.right);
+    try expectEqual(1, try box.inotify.eachTrouble(tree, {}, Troubles.stop));
+
+    try std.posix.setrlimit(.NOFILE, before);
+    var found = false;
+    var healed: usize = 0;
+    while (healed < 2) {
+        const event = try box.event();
+        try expectEqual(.SUCCESS, event.errno);
+        if (event.flags.healed) {
+            try expectEqual(Mask{ .isdir = true }, event.mask);
+            healed += 1;
+            if (std.mem.eql(u8, event.path.?, troubles.path)) try expect(found);
+        } else if (std.mem.eql(u8, event.name.?, "below")) {
+            try expect(event.flags.synthetic);
+            found = true;
+        }
+    }
+    try expect(found);
+    try expectEqual(0, try box.inotify.eachTrouble(tree, {}, Troubles.stop));
+}
+
 test "a path longer than PATH_MAX" {
     var box: Box = undefined;
     try box.init();
@@ -361,6 +419,18 @@ test "masks and events as text" {
         .name = "b",
         .path = "/b",
         .moved_from = "/a",
+        .userdata = null,
+    }});
+    try testing.expectFmt("ISDIR healed /a", "{f}", .{Event{
+        .watch = .none,
+        .wd = -1,
+        .mask = .{ .isdir = true },
+        .flags = .{ .healed = true },
+        .cookie = 0,
+        .errno = .SUCCESS,
+        .name = null,
+        .path = "/a",
+        .moved_from = null,
         .userdata = null,
     }});
     try expectEqual(asyncinotify.constants.version_minor, asyncinotify.version().minor);

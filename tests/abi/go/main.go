@@ -28,6 +28,7 @@ func main() {
 		"MASK_CREATE": asyncinotify.InMaskCreate, "MASK_ADD": asyncinotify.InMaskAdd, "ONESHOT": asyncinotify.InOneshot,
 		"EVENT_SYNTHETIC": asyncinotify.Synthetic, "EVENT_SYNC_BEGIN": asyncinotify.SyncBegin,
 		"EVENT_SYNC_END": asyncinotify.SyncEnd, "EVENT_ERROR": asyncinotify.Trouble,
+		"EVENT_HEALED": asyncinotify.Healed,
 
 		"INIT_CLOEXEC": C.ASYNCINOTIFY_INIT_CLOEXEC, "INIT_NONBLOCK": C.ASYNCINOTIFY_INIT_NONBLOCK,
 		"INIT_DEFAULT":            C.ASYNCINOTIFY_INIT_DEFAULT,
