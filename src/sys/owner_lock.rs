@@ -4,14 +4,17 @@
 //! second time (a callback that takes events itself). Data is reached in short closures that never nest.
 //!
 //! The library itself owns the lock only for a moment. Other threads wait for that moment: no caller is told no because of
-//! it.
+//! it. They sleep meanwhile, as the owner may be of a lower priority and need their processor.
 
 use std::cell::{Cell, UnsafeCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct OwnerLock<T> {
     /// 0: nobody; `BRIEFLY`; else the owner's token.
     owner: AtomicUsize,
+    /// Locked as long as the lock is owned briefly, for others to wait on.
+    brief: Mutex<()>,
     /// Only the owner touches these two.
     lent: Cell<bool>,
     data: UnsafeCell<T>,
@@ -30,6 +33,13 @@ pub(crate) struct Owned<'a, T> {
     _thread: std::marker::PhantomData<*const ()>,
 }
 
+/// The same right, for a moment.
+pub(crate) struct Brief<'a, T> {
+    // Dropped in this order.
+    owned: Owned<'a, T>,
+    _others_wait: MutexGuard<'a, ()>,
+}
+
 /// The owner's token of `own_briefly`; not an address.
 const BRIEFLY: usize = 1;
 
@@ -43,6 +53,7 @@ impl<T> OwnerLock<T> {
     pub(crate) fn new(data: T) -> OwnerLock<T> {
         OwnerLock {
             owner: AtomicUsize::new(0),
+            brief: Mutex::new(()),
             lent: Cell::new(false),
             data: UnsafeCell::new(data),
         }
@@ -56,8 +67,18 @@ impl<T> OwnerLock<T> {
     }
 
     /// The same, for as long as no stranger's code is called: other threads wait.
-    pub(crate) fn own_briefly(&self) -> Option<Owned<'_, T>> {
-        self.own_as(BRIEFLY, thread_token())
+    pub(crate) fn own_briefly(&self) -> Option<Brief<'_, T>> {
+        let _others_wait = self.wait_for_brief();
+        let owned = self.own_as(BRIEFLY, thread_token())?;
+        Some(Brief {
+            owned,
+            _others_wait,
+        })
+    }
+
+    #[cold]
+    fn wait_for_brief(&self) -> MutexGuard<'_, ()> {
+        self.brief.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[inline]
@@ -71,7 +92,7 @@ impl<T> OwnerLock<T> {
                     Ok(_) => 0,
                     Err(owner) if owner == me => 1,
                     Err(BRIEFLY) => {
-                        std::thread::yield_now();
+                        drop(self.wait_for_brief());
                         continue;
                     }
                     Err(_) => return None,
@@ -82,6 +103,12 @@ impl<T> OwnerLock<T> {
                 _thread: std::marker::PhantomData,
             });
         }
+    }
+}
+
+impl<T> Brief<'_, T> {
+    pub(crate) fn with<R>(&mut self, f: impl FnOnce(&mut T) -> R) -> R {
+        self.owned.with(f)
     }
 }
 
@@ -153,6 +180,36 @@ mod tests {
                     owner.with(|n| *n += 1);
                 }
             });
+        });
+    }
+
+    /// Whether a thread of this process sleeps, as the kernel has it.
+    fn sleeps(thread: i32) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat"));
+        stat.is_ok_and(|stat| stat.contains(") S "))
+    }
+
+    #[test]
+    fn who_waits_for_a_brief_owner_sleeps() {
+        let lock = OwnerLock::new(0);
+        let waiting = std::sync::atomic::AtomicI32::new(0);
+        std::thread::scope(|s| {
+            let brief = lock.own_briefly();
+            let waits = s.spawn(|| {
+                // SAFETY: it takes nothing and can't fail.
+                waiting.store(unsafe { libc::gettid() }, Ordering::SeqCst);
+                lock.own().is_some()
+            });
+            // Without end if it never sleeps; it may sleep on its way there, too, so more than once.
+            let mut asleep = 0;
+            while asleep < 100 {
+                asleep = match waiting.load(Ordering::SeqCst) {
+                    thread if thread != 0 && sleeps(thread) => asleep + 1,
+                    _ => 0,
+                };
+            }
+            drop(brief);
+            assert!(waits.join().unwrap());
         });
     }
 
