@@ -43,7 +43,7 @@ pub(super) struct Troubles {
     by_place: BTreeMap<PlaceRef, Known>,
     /// Directories that are tried again after a while, by what is in the way.
     waiting: BTreeMap<i32, VecDeque<PlaceRef>>,
-    /// One of each of these queues, which is being tried: where there is no room for one, there is none for the others.
+    /// Those that are being tried. Where there is no room for one, there is none for the others of its queue.
     tried: Vec<(PlaceRef, i32)>,
     /// Directories of whose permissions the kernel tells because of this.
     heard: BTreeSet<PlaceRef>,
@@ -307,7 +307,7 @@ impl Forest {
         self.troubles.pace.hurried = true;
     }
 
-    /// Tries one of each kind of directories that wait for room, if that is due.
+    /// Tries one of each kind of directories that wait, and some of those that were refused, if that is due.
     pub(crate) fn retry_if_due(&mut self, now: Duration) {
         let pace = &mut self.troubles.pace;
         pace.plan(now);
@@ -315,9 +315,15 @@ impl Forest {
             return;
         }
         pace.begin(now);
-        let kinds: Vec<i32> = self.troubles.waiting.keys().copied().collect();
-        for errno in kinds {
-            self.try_next(errno);
+        /// Of those that were refused, each has its own cause. So many at once take some milliseconds.
+        const REFUSED: usize = 64;
+        let kinds = self.troubles.waiting.iter();
+        let kinds: Vec<(i32, usize)> = kinds.map(|(&errno, queue)| (errno, queue.len())).collect();
+        for (errno, waiting) in kinds {
+            let at_once = if is_refusal(errno) { REFUSED } else { 1 };
+            for _ in 0..at_once.min(waiting) {
+                self.try_next(errno);
+            }
         }
     }
 
