@@ -294,7 +294,12 @@ impl Run {
             }
             let left = self.curable();
             for path in left {
-                // A root that was lost heals at the next event of its tree, anything that was refused when told to.
+                // A root that was lost heals at the next event of its tree. What was refused for permissions alone has healed
+                // when they changed, and what was refused without a cause is told that they have.
+                let is_root = self.stage.borrow().active().any(|judge| judge.is_at(&path));
+                if !is_root && self.settings.failing == 0 {
+                    continue;
+                }
                 let inside = [&path[..], b"/cure"].concat();
                 for operation in [
                     Operation::Chmod(path, 7),

@@ -69,6 +69,11 @@ impl Judge {
         }
     }
 
+    /// Whether the root is there now.
+    pub fn is_at(&self, path: &[u8]) -> bool {
+        self.now().path.as_deref() == Some(path)
+    }
+
     /// Whether an ERROR stands.
     pub fn is_troubled(&self) -> bool {
         self.lost || !self.blind.is_empty()
