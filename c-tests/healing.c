@@ -161,3 +161,34 @@ TEST(trouble_is_listed_for_trees_only)
     CHECK_INT(asyncinotify_watch_each_trouble(in, id, NULL, NULL), -ENOENT);
     finish(in);
 }
+
+TEST(a_storm_of_permissions_does_not_look_at_all_that_is_refused_each_time)
+{
+    enum { COUNT = 8000, STORMS = 5 };
+    struct log log = {0};
+    asyncinotify *in = open_instance();
+    become_nobody();
+    make_dir("t");
+    for (int i = 0; i < COUNT; i++)
+        SYS(mkdir(text("t/%d", i), 0));
+    asyncinotify_watch id = tree(in, "t", IN_CREATE);
+    collect(in, &log);
+    CHECK_INT(asyncinotify_watch_each_trouble(in, id, NULL, NULL), COUNT);
+    double cpu = 0;
+    for (int storm = 0; storm < STORMS; storm++) {
+        for (int i = 0; i < COUNT; i++)
+            SYS(chmod(text("t/%d", i), storm % 2 ? 0 : 0100));
+        double start = cpu_ms();
+        collect(in, &log);
+        cpu += cpu_ms() - start;
+    }
+    CHECK_INT(asyncinotify_watch_each_trouble(in, id, NULL, NULL), COUNT);
+    CHECK(under_valgrind() || cpu < 1000);
+    for (int i = 0; i < COUNT; i++)
+        SYS(chmod(text("t/%d", i), 0700));
+    collect(in, &log);
+    CHECK_INT(log_count(&log, 0, ASYNCINOTIFY_EVENT_HEALED, NULL), COUNT);
+    CHECK_DIRECTORIES(in, id, "t");
+    log_clear(&log);
+    finish(in);
+}

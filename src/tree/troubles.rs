@@ -247,13 +247,36 @@ impl Forest {
         if self.troubles.by_place.is_empty() {
             return;
         }
-        let refused = self.troubled(Cure::Permission);
-        let below: Vec<PlaceId> = refused
-            .filter(|&one| one == top || self.places.above(one).any(|it| it == top))
-            .collect();
+        let below = self.troubled_below(top).unwrap_or_else(|| {
+            self.troubled(Cure::Permission)
+                .filter(|&one| one == top || self.places.above(one).any(|it| it == top))
+                .collect()
+        });
         for id in below {
             self.try_again(id);
         }
+    }
+
+    /// What was refused of a directory and all below it, by a walk; None: there are more places below than troubles.
+    /// `chmod -R` tells of each directory, and must not look at all troubles each time.
+    fn troubled_below(&self, top: PlaceId) -> Option<Vec<PlaceId>> {
+        let by_place = &self.troubles.by_place;
+        let (mut walked, mut below, mut stack) = (0, Vec::new(), vec![top]);
+        while let Some(id) = stack.pop() {
+            let known = by_place.get(&self.places.reference(id));
+            let known = known.filter(|_| self.places.get(id).is(flags::TROUBLED));
+            if known.is_some_and(|known| Cure::of(known.errno) == Cure::Permission) {
+                below.push(id);
+            }
+            for child in self.places.children(id) {
+                walked += 1;
+                if walked > by_place.len() {
+                    return None;
+                }
+                stack.push(child);
+            }
+        }
+        Some(below)
     }
 
     /// The directories above one that could not be watched, of whose permissions the kernel does not tell yet.
