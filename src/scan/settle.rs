@@ -63,11 +63,13 @@ impl Scans {
         }
         let wd = work.forest.place(parent).wd();
         let mut look = self.look_for(parent, &doubt.name, work);
-        if matches!(look, Look::CantTell(errno) if is_refusal(errno))
-            && self.hear_of_permissions(parent, work) == Hearing::Now
-        {
-            // They may have changed before that.
-            look = self.look_for(parent, &doubt.name, work);
+        let mut hearing = Hearing::Heard;
+        if matches!(look, Look::CantTell(errno) if is_refusal(errno)) {
+            hearing = self.hear_of_permissions(parent, work);
+            if hearing == Hearing::Now {
+                // They may have changed before that.
+                look = self.look_for(parent, &doubt.name, work);
+            }
         }
         if look == Look::Elsewhere {
             self.wait_for_renames_above(parent, work);
@@ -86,7 +88,7 @@ impl Scans {
             if let Look::CantTell(errno) = look
                 && forest.tree(index).epoch() == epoch
             {
-                self.scan_failed(parent, errno, work);
+                work.give_up(parent, errno, hearing);
             }
         }
         Ok(())

@@ -120,11 +120,6 @@ impl Scans {
 impl Scans {
     /// A directory could not be watched or listed.
     pub(super) fn scan_failed(&mut self, id: PlaceId, errno: i32, work: &mut Work<'_>) {
-        let tree = work.forest.tree_of(id);
-        let index = work.forest.place(id).tree();
-        if tree.root() == id && !tree.is_waited_for() {
-            return work.lose_tree(index, errno);
-        }
         let hearing = match is_refusal(errno) {
             true => self.hear_of_permissions(id, work),
             false => Hearing::Heard,
@@ -134,11 +129,7 @@ impl Scans {
             let place = work.forest.places().reference(id);
             return work.forest.want_again(Wanted { place });
         }
-        let (forest, mut fx) = work.trees();
-        forest.scan_failed(id, errno, &mut fx);
-        if hearing == Hearing::Unheard {
-            forest.wait_unheard(id);
-        }
+        work.give_up(id, errno, hearing);
     }
 
     /// Has the kernel tell of the permissions of the directories above one that can't be watched.
@@ -168,6 +159,20 @@ pub(super) enum Hearing {
 }
 
 impl Work<'_> {
+    /// There is nothing more to be tried now.
+    pub(super) fn give_up(&mut self, id: PlaceId, errno: i32, hearing: Hearing) {
+        let tree = self.forest.tree_of(id);
+        let index = self.forest.place(id).tree();
+        if tree.root() == id && !tree.is_waited_for() {
+            return self.lose_tree(index, errno);
+        }
+        let (forest, mut fx) = self.trees();
+        forest.scan_failed(id, errno, &mut fx);
+        if hearing == Hearing::Unheard {
+            forest.wait_unheard(id);
+        }
+    }
+
     /// Whether the kernel still watches a tree's root, as far as it has told.
     pub(super) fn root_is_alive(&self, index: u32) -> bool {
         let wd = self.forest.tree(index).root_wd();
