@@ -1,11 +1,50 @@
 //! What a failed call is told with: the call, the path, the cause, and what a person can do about it.
 
 use crate::error::Error;
+use crate::memory::Room;
+use crate::sys::cause::Cause;
+use std::borrow::Cow;
 use std::ffi::CStr;
-use std::io;
+use std::fmt::{self, Write as _};
 
 #[cfg(not(simulation))]
-use crate::sys::limits::{self, Refused};
+use crate::sys::limits::{self, Refused, Sysctl};
+
+/// A text like that of `format!`. Where there is no memory for it, or it would be very long, the rest is left out.
+macro_rules! text {
+    ($($what:tt)+) => {
+        $crate::advice::written(format_args!($($what)+))
+    };
+}
+pub(crate) use text;
+
+pub(crate) fn written(what: fmt::Arguments<'_>) -> Cow<'static, str> {
+    let mut text = Text(Vec::new());
+    // It never fails.
+    let _ = text.write_fmt(what);
+    String::from_utf8(text.0).map_or("there was no memory for the text".into(), Cow::Owned)
+}
+
+struct Text(Vec<u8>);
+
+impl Text {
+    /// More is not read by anyone.
+    const LONGEST: usize = 6000;
+}
+
+impl fmt::Write for Text {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = Text::LONGEST.saturating_sub(self.0.len());
+        let mut fits = more.len().min(room);
+        while !more.is_char_boundary(fits) {
+            fits -= 1;
+        }
+        if self.0.make_room(fits).is_ok() {
+            self.0.extend_from_slice(&more.as_bytes()[..fits]);
+        }
+        Ok(())
+    }
+}
 
 /// A call of which a failure is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,45 +84,45 @@ impl Call {
     /// `self` failed with `errno`, on `path` if it had one.
     #[cold]
     pub(crate) fn failed(self, errno: i32, path: Option<&CStr>) -> Error {
-        let call = self.name(errno);
-        let cause = io::Error::from_raw_os_error(errno);
+        let (call, cause) = (self.name(errno), Cause(errno));
         let on = match path {
-            Some(path) => format!(" \"{}\"", path.to_bytes().escape_ascii()),
-            None => String::new(),
+            Some(path) => text!(" \"{}\"", path.to_bytes().escape_ascii()),
+            None => "".into(),
         };
-        let advice = self
-            .advice(errno, path)
-            .map(|text| format!(". {text}"))
-            .unwrap_or_default();
-        Error::new(errno, format!("{call}{on}: {cause}{advice}"))
+        let text = match self.advice(errno, path) {
+            Some(advice) => text!("{call}{on}: {cause}. {advice}"),
+            None => text!("{call}{on}: {cause}"),
+        };
+        Error::new(errno, text)
     }
 
     #[cfg(simulation)]
-    fn advice(self, _: i32, _: Option<&CStr>) -> Option<String> {
+    fn advice(self, _: i32, _: Option<&CStr>) -> Option<Cow<'static, str>> {
         None
     }
 
     /// What a person can do about a limit that was hit, or a permission that is missing.
     #[cfg(not(simulation))]
-    fn advice(self, errno: i32, path: Option<&CStr>) -> Option<String> {
+    fn advice(self, errno: i32, path: Option<&CStr>) -> Option<Cow<'static, str>> {
         let watches = matches!(self, Call::AddWatch | Call::OpenDirectory | Call::SetUp);
         match errno {
             libc::ENOSPC if watches => Some(limit_of_user(
                 "inotify watches",
-                "user.max_inotify_watches",
-                "fs.inotify.max_user_watches",
+                Sysctl::NAMESPACE_WATCHES,
+                Sysctl::USER_WATCHES,
             )),
             libc::EMFILE if self == Call::InotifyInit && limits::has_descriptor_left() => {
                 Some(limit_of_user(
                     "inotify instances",
-                    "user.max_inotify_instances",
-                    "fs.inotify.max_user_instances",
+                    Sysctl::NAMESPACE_INSTANCES,
+                    Sysctl::USER_INSTANCES,
                 ))
             }
             libc::EMFILE => Some(limit_of_process()),
-            libc::ENFILE => Some(format!(
-                "The system's limit of open files is reached: raise fs.file-max{}",
-                now(limits::sysctl("fs.file-max"))
+            libc::ENFILE => Some(text!(
+                "The system's limit of open files is reached: raise {}{}",
+                Sysctl::FILES.name(),
+                Now(Sysctl::FILES.value())
             )),
             libc::EACCES => refusal(path?.to_bytes()),
             _ => None,
@@ -91,50 +130,53 @@ impl Call {
     }
 }
 
+/// The value of a limit, if it is known.
 #[cfg(not(simulation))]
-fn now(value: Option<u64>) -> String {
-    value.map(|now| format!(", now {now}")).unwrap_or_default()
+struct Now(Option<u64>);
+
+#[cfg(not(simulation))]
+impl fmt::Display for Now {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |now| write!(f, ", now {now}"))
+    }
 }
 
 /// A user namespace has a limit of its own, beside that of the whole system. The lower one was reached.
 #[cfg(not(simulation))]
-fn limit_of_user(what: &str, of_namespace: &str, of_system: &str) -> String {
-    let (own, whole) = (limits::sysctl(of_namespace), limits::sysctl(of_system));
+fn limit_of_user(what: &str, of_namespace: Sysctl, of_system: Sysctl) -> Cow<'static, str> {
+    let (own, whole) = (of_namespace.value(), of_system.value());
     let (name, value, whose) = match (own, whole) {
         (Some(own), Some(whole)) if own < whole => {
-            (of_namespace, Some(own), " in this user namespace")
+            (of_namespace.name(), Some(own), " in this user namespace")
         }
-        _ => (of_system, whole, ""),
+        _ => (of_system.name(), whole, ""),
     };
-    let wanted = value.map_or_else(
-        || "N".into(),
-        |now| now.max(512).saturating_mul(2).to_string(),
-    );
-    format!(
-        "This user's limit of {what}{whose} is reached: raise {name}{}, to {wanted} say (sysctl -w {name}={wanted})",
-        now(value)
+    let wanted = match value {
+        Some(now) => text!("{}", now.max(512).saturating_mul(2)),
+        None => "N".into(),
+    };
+    let now = Now(value);
+    text!(
+        "This user's limit of {what}{whose} is reached: raise {name}{now}, to {wanted} say (sysctl -w {name}={wanted})"
     )
 }
 
 #[cfg(not(simulation))]
-fn limit_of_process() -> String {
-    format!(
-        "This process has as many open files as it may: raise RLIMIT_NOFILE{} (ulimit -n)",
-        now(limits::descriptors())
-    )
+fn limit_of_process() -> Cow<'static, str> {
+    let now = Now(limits::descriptors());
+    text!("This process has as many open files as it may: raise RLIMIT_NOFILE{now} (ulimit -n)")
 }
 
 #[cfg(not(simulation))]
-fn refusal(path: &[u8]) -> Option<String> {
-    let quoted = |path: &[u8]| format!("\"{}\"", path.escape_ascii());
+fn refusal(path: &[u8]) -> Option<Cow<'static, str>> {
     Some(match limits::refused(path)? {
-        Refused::Search(directory) => format!(
-            "{} may not be searched (execute permission is missing)",
-            quoted(&directory)
+        Refused::Search(directory) => text!(
+            "\"{}\" may not be searched (execute permission is missing)",
+            directory.escape_ascii()
         ),
-        Refused::Read => format!(
-            "{} may not be read, and a watch needs read permission on what is watched",
-            quoted(path)
+        Refused::Read => text!(
+            "\"{}\" may not be read, and a watch needs read permission on what is watched",
+            path.escape_ascii()
         ),
     })
 }

@@ -2,7 +2,13 @@
 //!
 //! They go to stderr where the environment asks for them with ASYNCINOTIFY_DEBUG=1. All are formatted here.
 
+#[cfg(not(simulation))]
+use crate::fixed_text::FixedText;
+#[cfg(not(simulation))]
+use crate::memory::Room;
 use std::fmt;
+#[cfg(not(simulation))]
+use std::fmt::Write as _;
 #[cfg(not(simulation))]
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -32,15 +38,17 @@ impl Log {
         IS_ON.load(Ordering::Relaxed)
     }
 
-    /// Writes a line, in one piece. Where it can't be written it is lost.
+    /// Writes a line, in one piece and cut off where it is very long. Where it can't be written it is lost.
     #[cold]
     pub(crate) fn print(self, what: fmt::Arguments<'_>) {
+        const LONGEST: usize = 4096;
         let now = std::time::SystemTime::now();
         let now = now.duration_since(std::time::UNIX_EPOCH);
         let now = now.unwrap_or_default();
         let (seconds, micros) = (now.as_secs(), now.subsec_micros());
-        let line = format!("asyncinotify {seconds}.{micros:06} {self} {what}\n");
-        let _ = crate::sys::output::write_all(libc::STDERR_FILENO, line.as_bytes());
+        let mut line = FixedText::<LONGEST>::new();
+        let _ = write!(line, "asyncinotify {seconds}.{micros:06} {self} {what}");
+        let _ = crate::sys::output::write_all(libc::STDERR_FILENO, line.as_line());
     }
 }
 
@@ -71,11 +79,34 @@ impl Log {
     }
 
     pub(crate) fn print(self, what: fmt::Arguments<'_>) {
-        SINK.with_borrow_mut(|sink| {
-            if let Some(sink) = sink {
-                sink(what.to_string());
-            }
+        crate::memory::outside(|| {
+            SINK.with_borrow_mut(|sink| {
+                if let Some(sink) = sink {
+                    sink(what.to_string());
+                }
+            });
         });
+    }
+}
+
+/// A text for people that may become long: writing fails where there is no memory for it.
+#[cfg(not(simulation))]
+#[derive(Default)]
+pub(crate) struct Report(Vec<u8>);
+
+#[cfg(not(simulation))]
+impl Report {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(not(simulation))]
+impl fmt::Write for Report {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.make_room(text.len()).map_err(|_| fmt::Error)?;
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
     }
 }
 

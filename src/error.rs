@@ -1,18 +1,19 @@
 //! Errors: an errno for programs, and a full sentence for people.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A failed call: the positive errno, and the call, the path, the cause and what to do about it.
 #[derive(Debug, Clone)]
 pub struct Error {
     pub errno: i32,
-    message: String,
+    message: Cow<'static, str>,
 }
 
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    pub fn new(errno: i32, message: impl Into<String>) -> Error {
+    pub fn new(errno: i32, message: impl Into<Cow<'static, str>>) -> Error {
         Error {
             errno,
             message: message.into(),

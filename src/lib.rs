@@ -13,8 +13,11 @@ mod debug;
 mod engine;
 mod error;
 #[cfg(not(simulation))]
+mod fixed_text;
+#[cfg(not(simulation))]
 mod instance;
 mod mask;
+mod memory;
 mod scan;
 #[cfg(simulation)]
 pub mod simulation;

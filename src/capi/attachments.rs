@@ -9,11 +9,12 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::destroy::Destroy;
+use super::destroy::{Destroy, Destroys};
 use super::failure::{Failure, Result};
 use super::types::event::asyncinotify_callback;
 use super::types::watch::asyncinotify_destroy;
 use crate::WatchId;
+use crate::memory::Room;
 
 /// An event needs this of its watch. These are plain pointers, and the table owns what they point to.
 #[derive(Clone, Copy)]
@@ -41,7 +42,7 @@ impl Attached {
 
 struct Entry {
     attached: Attached,
-    destroy: Option<Destroy>,
+    destroy: Option<Box<Destroy>>,
 }
 
 // SAFETY: the userdata is the C program's and only handed back to it; the header says that threads may share a handle.
@@ -63,9 +64,9 @@ struct Inner {
     delivering: usize,
     closed: bool,
     /// A delivery under way has postponed these; they run when it ends.
-    deferred: Vec<Destroy>,
+    deferred: Destroys,
     /// An event that get, sync_get or get_events returned has ended these; the next call that takes events runs them.
-    delivered: Vec<Destroy>,
+    delivered: Destroys,
 }
 
 pub(crate) struct Attachments {
@@ -103,11 +104,17 @@ impl Attachments {
         userdata: *mut c_void,
         destroy: asyncinotify_destroy,
         alive: impl FnOnce() -> Result<()>,
-    ) -> Result<Option<Destroy>> {
-        self.change(watch, alive, |entry| {
+    ) -> Result<Option<Box<Destroy>>> {
+        let mut fresh = Destroy::new(destroy, userdata).map_err(no_memory)?;
+        let changed = self.change(watch, alive, |entry| {
             entry.attached.userdata = userdata;
-            std::mem::replace(&mut entry.destroy, Destroy::new(destroy, userdata))
-        })
+            std::mem::replace(&mut entry.destroy, fresh.take())
+        });
+        if let Some(unused) = &mut fresh {
+            // The userdata is still the caller's.
+            unused.disarm();
+        }
+        changed
     }
 
     pub(crate) fn set_callback(
@@ -130,6 +137,7 @@ impl Attachments {
             return Err(Failure::cancelled());
         }
         alive()?;
+        inner.entries.make_room(1).map_err(no_memory)?;
         let id = watch.as_raw();
         let entry = inner.entries.entry(id).or_insert(Entry {
             attached: Attached::NOTHING,
@@ -196,7 +204,7 @@ impl Attachments {
     }
 
     /// Takes out the entry of a watch that has ended with the event just taken.
-    pub(crate) fn end(&self, watch: WatchId) -> (Attached, Option<Destroy>) {
+    pub(crate) fn end(&self, watch: WatchId) -> (Attached, Option<Box<Destroy>>) {
         let mut inner = self.lock();
         let entry = inner.entries.remove(&watch.as_raw());
         self.changed(&inner);
@@ -206,7 +214,7 @@ impl Attachments {
     }
 
     /// Keeps the userdata of a watch whose last event is being returned, until the next call that takes events.
-    pub(crate) fn keep_until_next_take(&self, destroy: Destroy) {
+    pub(crate) fn keep_until_next_take(&self, destroy: Box<Destroy>) {
         let mut inner = self.lock();
         if !inner.closed {
             inner.delivered.push(destroy);
@@ -251,10 +259,12 @@ impl Attachments {
         inner.closed = true;
         let entries = std::mem::take(&mut inner.entries);
         let mut ended = std::mem::take(&mut inner.delivered);
-        ended.extend(entries.into_values().filter_map(|entry| entry.destroy));
+        for destroy in entries.into_values().filter_map(|entry| entry.destroy) {
+            ended.push(destroy);
+        }
         self.changed(&inner);
         if inner.delivering > 0 {
-            inner.deferred.extend(ended);
+            inner.deferred.append(ended);
         } else {
             drop(inner);
             drop(ended);
@@ -277,7 +287,7 @@ pub(crate) struct Delivery<'a>(&'a Attachments);
 impl Delivery<'_> {
     /// Destroys userdata after the callback for its last event has returned. If this delivery runs inside another callback,
     /// the userdata is destroyed when that one has returned.
-    pub(crate) fn finish(&self, destroy: Destroy) {
+    pub(crate) fn finish(&self, destroy: Box<Destroy>) {
         let mut inner = self.0.lock();
         if inner.delivering > 1 {
             inner.deferred.push(destroy);
@@ -296,11 +306,15 @@ impl Drop for Delivery<'_> {
             if inner.delivering == 0 {
                 std::mem::take(&mut inner.deferred)
             } else {
-                Vec::new()
+                Destroys::default()
             }
         };
         drop(deferred);
     }
+}
+
+fn no_memory(errno: i32) -> Failure {
+    Failure::new(errno, "no memory to attach anything to a watch")
 }
 
 /// IDs count up, so one multiplication spreads them well enough.

@@ -137,7 +137,7 @@ struct Consumer<'a> {
     /// The watch of the last of them has this attached.
     attached: Attached,
     /// That event has ended its watch, and this is to be destroyed.
-    ended: Option<Destroy>,
+    ended: Option<Box<Destroy>>,
     /// The wait that goes on ends here.
     deadline: Option<Deadline>,
 }

@@ -4,6 +4,7 @@
 //! threads and callbacks.
 
 use std::ffi::{c_char, c_int};
+use std::fmt::Write as _;
 
 use libc::size_t;
 
@@ -11,6 +12,7 @@ use super::failure::{last_error, text_of};
 use super::panic::boundary;
 use super::pointer::put_text;
 use crate::Mask;
+use crate::fixed_text::FixedText;
 
 /// A short text for an error code of this library.
 ///
@@ -94,7 +96,9 @@ pub unsafe extern "C" fn asyncinotify_mask_format(
     size: size_t,
 ) -> c_int {
     boundary("asyncinotify_mask_format", || {
-        let text = Mask::from_bits_retain(mask).to_string();
+        let mut text = FixedText::<512>::new();
+        // It never fails.
+        let _ = write!(text, "{}", Mask::from_bits_retain(mask));
         // SAFETY: the header asks for room of `size` bytes.
         let length = unsafe { put_text(text.as_bytes(), buf, size) }?;
         Ok(length as c_int)

@@ -3,17 +3,24 @@
 //! The text of the last failure is kept for each thread, because a C function can return nothing but the errno.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
+use std::num::NonZero;
 
 use crate::Error;
+use crate::fixed_text::FixedText;
+use crate::memory::try_box;
 
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
-/// A failure says why a call from C failed. It is boxed, so that the results of calls that succeed stay small.
+/// A failure says why a call from C failed. The cause is boxed, so that the results of calls that succeed stay small.
 #[derive(Debug)]
-pub(crate) struct Failure(Box<Cause>);
+pub(crate) struct Failure {
+    errno: NonZero<i32>,
+    /// None where there was no memory for it.
+    cause: Option<Box<Cause>>,
+}
 
 #[derive(Debug)]
 enum Cause {
@@ -21,8 +28,8 @@ enum Cause {
     Core(Error),
     /// A parameter is wrong in itself; these are its name and its fault.
     Parameter(&'static str, &'static str),
-    /// The skin itself has refused the call, with this errno and this message.
-    Skin(i32, Cow<'static, str>),
+    /// The skin itself has refused the call, with this message.
+    Skin(Cow<'static, str>),
 }
 
 impl Failure {
@@ -33,12 +40,12 @@ impl Failure {
 
     #[cold]
     pub(crate) fn argument(name: &'static str, problem: &'static str) -> Failure {
-        Failure(Box::new(Cause::Parameter(name, problem)))
+        Failure::of(libc::EINVAL, Cause::Parameter(name, problem))
     }
 
     #[cold]
     pub(crate) fn new(errno: i32, message: impl Into<Cow<'static, str>>) -> Failure {
-        Failure(Box::new(Cause::Skin(errno, message.into())))
+        Failure::of(errno, Cause::Skin(message.into()))
     }
 
     #[cold]
@@ -46,22 +53,30 @@ impl Failure {
         Failure::new(libc::ECANCELED, "the handle was closed during the call")
     }
 
+    fn of(errno: i32, cause: Cause) -> Failure {
+        Failure {
+            errno: NonZero::new(errno).unwrap_or(NonZero::<i32>::MAX),
+            cause: try_box(cause).ok(),
+        }
+    }
+
     /// Returns the errno as a positive number.
     pub(crate) fn errno(&self) -> i32 {
-        match &*self.0 {
-            Cause::Core(error) => error.errno,
-            Cause::Parameter(..) => libc::EINVAL,
-            Cause::Skin(errno, _) => *errno,
-        }
+        self.errno.get()
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
-            Cause::Core(error) => error.fmt(f),
-            Cause::Parameter(name, problem) => write!(f, "`{name}` {problem}"),
-            Cause::Skin(_, message) => f.write_str(message),
+        match self.cause.as_deref() {
+            Some(Cause::Core(error)) => error.fmt(f),
+            Some(Cause::Parameter(name, problem)) => write!(f, "`{name}` {problem}"),
+            Some(Cause::Skin(message)) => f.write_str(message),
+            None => write!(
+                f,
+                "{}; there was no memory to say more",
+                crate::sys::cause::Cause(self.errno())
+            ),
         }
     }
 }
@@ -69,37 +84,33 @@ impl fmt::Display for Failure {
 impl From<Error> for Failure {
     #[cold]
     fn from(error: Error) -> Failure {
-        Failure(Box::new(Cause::Core(error)))
+        Failure::of(error.errno, Cause::Core(error))
     }
 }
 
+/// The text of a failure: longer ones are cut off.
+type Text = FixedText<4096>;
+
 thread_local! {
-    /// The text is empty until the thread's first failure, and NUL-terminated from then on. The buffer is used again, so
-    /// that a later failure allocates only for a longer text.
-    static LAST_ERROR: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Empty until the thread's first failure. It has nothing to be dropped: to register that would take memory.
+    static LAST_ERROR: UnsafeCell<Text> = const { UnsafeCell::new(Text::new()) };
 }
 
 /// Keeps the text of a failure as this thread's last one.
 pub(crate) fn set_last_error(function: &str, failure: &Failure) {
-    use std::io::Write;
-    // The thread may be ending: its last error is gone then.
-    let _ = LAST_ERROR.try_with(|last| {
-        let mut text = last.borrow_mut();
-        text.clear();
-        let _ = write!(text, "{function}: {failure}");
-        text.retain(|&byte| byte != 0);
-        text.push(0);
+    use fmt::Write as _;
+    LAST_ERROR.with(|last| {
+        // SAFETY: it is this thread's own, and nothing that is written here looks at it.
+        let last = unsafe { &mut *last.get() };
+        last.clear();
+        let _ = write!(last, "{function}: {failure}");
     });
 }
 
 /// Returns the text of this thread's last failure. It is never NULL, and it lives until the next failure of this thread.
 pub(crate) fn last_error() -> *const c_char {
-    LAST_ERROR
-        .try_with(|last| match &last.borrow()[..] {
-            [] => c"".as_ptr(),
-            text => text.as_ptr().cast(),
-        })
-        .unwrap_or(c"".as_ptr())
+    // SAFETY: it is this thread's own, and nobody writes to it meanwhile.
+    LAST_ERROR.with(|last| unsafe { (*last.get()).as_bytes_with_nul().as_ptr().cast() })
 }
 
 /// Returns a short text for a positive errno.

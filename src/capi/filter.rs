@@ -1,7 +1,7 @@
 //! The owner of a filter from C and of its userdata.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use libc::size_t;
 
@@ -11,6 +11,8 @@ use super::instance::Call;
 use super::types::inotify::asyncinotify;
 use super::types::watch::asyncinotify_destroy;
 use crate::Filter;
+use crate::memory::{Shared, try_box};
+use crate::sys::Sys;
 
 type Function =
     unsafe extern "C" fn(*mut asyncinotify, *const c_char, size_t, *mut c_void) -> c_int;
@@ -21,10 +23,10 @@ pub(crate) struct Owner {
     handle: *mut asyncinotify,
     filter: Function,
     userdata: *mut c_void,
-    destroy: asyncinotify_destroy,
+    destroy: Option<Box<Destroy>>,
     use_of: Mutex<Use>,
     answered: Condvar,
-    retired: Arc<Retired>,
+    retired: Shared<Retired>,
 }
 
 /// This says to whom the userdata belongs, and whether the filter is using it.
@@ -49,12 +51,12 @@ impl Owner {
         filter: Function,
         userdata: *mut c_void,
         destroy: asyncinotify_destroy,
-    ) -> Arc<Owner> {
-        Arc::new(Owner {
+    ) -> Sys<Shared<Owner>> {
+        Shared::new(Owner {
             handle: call.handle(),
             filter,
             userdata,
-            destroy,
+            destroy: Destroy::new(destroy, userdata)?,
             use_of: Mutex::default(),
             answered: Condvar::new(),
             retired: call.retired(),
@@ -62,9 +64,9 @@ impl Owner {
     }
 
     /// Returns the filter as the core asks it.
-    pub(crate) fn to_core(self: &Arc<Owner>) -> Filter {
-        let owner = Arc::clone(self);
-        Box::new(move |path| owner.ask(path))
+    pub(crate) fn to_core(owner: &Shared<Owner>) -> Sys<Filter> {
+        let owner = owner.clone();
+        Ok(try_box(move |path: &CStr| owner.ask(path))?)
     }
 
     fn use_of(&self) -> MutexGuard<'_, Use> {
@@ -112,16 +114,18 @@ impl Owner {
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        if self.use_of().ours
-            && let Some(destroy) = Destroy::new(self.destroy, self.userdata)
-        {
+        let ours = self.use_of().ours;
+        if let Some(mut destroy) = self.destroy.take() {
+            if !ours {
+                destroy.disarm();
+            }
             self.retired.push(destroy);
         }
     }
 }
 
 /// Decides to whom the filter's userdata belongs, now that the tree has been added or not.
-pub(crate) fn settle<T>(owner: Option<Arc<Owner>>, added: crate::Result<T>) -> Result<T> {
+pub(crate) fn settle<T>(owner: Option<Shared<Owner>>, added: crate::Result<T>) -> Result<T> {
     if let Some(owner) = owner {
         match added {
             Ok(_) => owner.keep(),

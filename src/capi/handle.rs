@@ -12,6 +12,9 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::memory::{Room, try_box};
+use crate::sys::Sys;
+
 // A token has, from its top bit down, the generation, the index and a 1. A slot's state has the generation, OPEN, CLOSING
 // and the number of calls inside. The generation's top bit is always set and the token's last bit is 1, so no address of an
 // object in user space looks like a token.
@@ -85,10 +88,10 @@ impl<T> HandleTable<T> {
         }
     }
 
-    /// Puts a value into a vacant slot. When every slot is taken this drops the value and returns `None`.
-    pub(crate) fn open(&self, value: T) -> Option<usize> {
+    /// Puts a value into a vacant slot. When every slot is taken (ENFILE), or there is no memory, this drops the value.
+    pub(crate) fn open(&self, value: T) -> Sys<usize> {
         self.reap();
-        let value = Box::new(value);
+        let value = try_box(value)?;
         let (index, slot) = self.vacate()?;
         // SAFETY: the slot is off the vacant list and not OPEN, so nobody else reads or writes its value.
         unsafe { *slot.value.get() = Some(value) };
@@ -102,7 +105,7 @@ impl<T> HandleTable<T> {
         // count in there.
         slot.state
             .fetch_add(((generation - last) << LOW_BITS) + OPEN, Ordering::Release);
-        Some(generation << LOW_BITS | index << 1 | 1)
+        Ok(generation << LOW_BITS | index << 1 | 1)
     }
 
     /// Enters a call; returns `None` for anything that is not an open handle.
@@ -160,27 +163,34 @@ impl<T> HandleTable<T> {
     }
 
     /// Finds a slot that nobody has: a vacant one, or one that was never used.
-    fn vacate(&self) -> Option<(usize, &Slot<T>)> {
+    fn vacate(&self) -> Sys<(usize, &Slot<T>)> {
         let mut vacancies = self.vacancies();
         let index = match vacancies.vacant.pop() {
             Some(index) => index,
             None if vacancies.used < MAX_SLOTS => {
-                self.allocate_for(vacancies.used);
+                // When all of them are closed, they are all vacant: closing takes no memory.
+                let all = vacancies.used + 1;
+                vacancies.vacant.make_room(all)?;
+                self.allocate_for(vacancies.used)?;
                 vacancies.used += 1;
                 vacancies.used - 1
             }
-            None => return None,
+            None => return Err(libc::ENFILE),
         };
-        Some((index, self.slot(index)?))
+        let slot = self.slot(index).ok_or(libc::ENFILE)?;
+        Ok((index, slot))
     }
 
     /// Makes the chunk that begins with this slot. The caller has locked the vacancies, so no two threads make the same one.
-    fn allocate_for(&self, index: usize) {
+    fn allocate_for(&self, index: usize) -> Sys<()> {
         let (chunk, offset) = place(index);
         if chunk > 0 && offset == 0 {
-            let slots: Box<[Slot<T>]> = (0..FIRST_CHUNK << chunk).map(|_| Slot::new()).collect();
-            self.further[chunk].store(Box::leak(slots).as_mut_ptr(), Ordering::Release);
+            let mut slots: Vec<Slot<T>> = Vec::new();
+            slots.make_room(FIRST_CHUNK << chunk)?;
+            slots.resize_with(FIRST_CHUNK << chunk, Slot::new);
+            self.further[chunk].store(slots.leak().as_mut_ptr(), Ordering::Release);
         }
+        Ok(())
     }
 
     /// Drops the value of a closed handle if no call is inside any more.

@@ -2,7 +2,6 @@
 
 use std::ffi::c_void;
 use std::ptr;
-use std::sync::Arc;
 
 use super::attachments::Attachments;
 use super::destroy::Retired;
@@ -12,6 +11,7 @@ use super::panic::{ErrnoReturn, boundary};
 use super::types::event::asyncinotify_callback;
 use super::types::inotify::asyncinotify;
 use super::types::watch::asyncinotify_destroy;
+use crate::memory::Shared;
 use crate::{InitFlags, Inotify, WatchId};
 
 /// An instance is what a handle stands for: the core's inotify, and what C has attached to its watches.
@@ -19,7 +19,7 @@ pub(crate) struct Instance {
     // This field comes first so that it is dropped first: the filters it drops still put their userdata into `retired`.
     inotify: Inotify,
     attachments: Attachments,
-    retired: Arc<Retired>,
+    retired: Shared<Retired>,
 }
 
 impl Instance {
@@ -34,8 +34,8 @@ impl Instance {
     }
 
     /// The filters of this instance leave their userdata here.
-    pub(crate) fn retired(&self) -> Arc<Retired> {
-        Arc::clone(&self.retired)
+    pub(crate) fn retired(&self) -> Shared<Retired> {
+        self.retired.clone()
     }
 
     /// Attaches userdata to a watch; the userdata that it replaces is destroyed before this returns.
@@ -93,15 +93,18 @@ pub(crate) fn open(flags: InitFlags) -> Result<*mut asyncinotify> {
     let instance = Instance {
         inotify: Inotify::new(flags)?,
         attachments: Attachments::new(),
-        retired: Arc::default(),
+        retired: Shared::new(Retired::default()).map_err(not_opened)?,
     };
-    match HANDLES.open(instance) {
-        Some(token) => Ok(ptr::without_provenance_mut(token)),
-        None => Err(Failure::new(
-            libc::ENFILE,
-            "this process has as many handles as there can be",
-        )),
-    }
+    let token = HANDLES.open(instance).map_err(not_opened)?;
+    Ok(ptr::without_provenance_mut(token))
+}
+
+fn not_opened(errno: i32) -> Failure {
+    let text = match errno {
+        libc::ENFILE => "this process has as many handles as there can be",
+        _ => "no memory for a handle",
+    };
+    Failure::new(errno, text)
 }
 
 /// Closes a handle. Its instance is dropped by the last call to leave it.

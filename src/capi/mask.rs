@@ -2,15 +2,14 @@
 
 use super::failure::{Failure, Result};
 use crate::Mask;
+use crate::advice::text;
 
 /// Turns the bits that C gave into a mask.
 pub(crate) fn mask_from_c(bits: u32) -> Result<Mask> {
     Mask::from_bits(bits).ok_or_else(|| {
         let unknown = bits & !Mask::all().bits();
-        Failure::new(
-            libc::EINVAL,
-            format!("`mask` has unknown bits {unknown:#x}"),
-        )
+        let text = text!("`mask` has unknown bits {unknown:#x}");
+        Failure::new(libc::EINVAL, text)
     })
 }
 

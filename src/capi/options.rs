@@ -1,12 +1,12 @@
 //! The options of a recursive watch on their way from C to the core.
 
 use std::ptr;
-use std::sync::Arc;
 
 use super::failure::{Failure, Result};
 use super::filter::Owner;
 use super::instance::Call;
 use super::types::recursive::asyncinotify_recursive_options;
+use crate::memory::Shared;
 use crate::{RecursiveFlags, RecursiveOptions};
 
 /// The first version of the options has this size. Programs that were compiled against that version go on working.
@@ -54,7 +54,7 @@ pub(crate) unsafe fn read(
 pub(crate) fn to_core(
     options: &Option<asyncinotify_recursive_options>,
     call: &Call,
-) -> Result<(RecursiveOptions, Option<Arc<Owner>>)> {
+) -> Result<(RecursiveOptions, Option<Shared<Owner>>)> {
     let Some(options) = options else {
         return Ok((RecursiveOptions::default(), None));
     };
@@ -62,7 +62,10 @@ pub(crate) fn to_core(
         .ok_or_else(|| Failure::argument("opts", "has unknown bits in `flags`"))?;
     let (userdata, destroy) = (options.filter_userdata, options.filter_destroy);
     let owner = match options.filter {
-        Some(filter) => Some(Owner::new(call, filter, userdata, destroy)),
+        Some(filter) => {
+            let owner = Owner::new(call, filter, userdata, destroy).map_err(no_memory)?;
+            Some(owner)
+        }
         None if destroy.is_none() => None,
         None => {
             let problem = "has a `filter_destroy` without a `filter`";
@@ -72,9 +75,17 @@ pub(crate) fn to_core(
     let for_core = RecursiveOptions {
         flags,
         max_depth: options.max_depth,
-        filter: owner.as_ref().map(Owner::to_core),
+        filter: owner
+            .as_ref()
+            .map(Owner::to_core)
+            .transpose()
+            .map_err(no_memory)?,
     };
     Ok((for_core, owner))
+}
+
+fn no_memory(errno: i32) -> Failure {
+    Failure::new(errno, "no memory for a filter")
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::advice::text;
+
 use super::failure::{Failure, Result, set_last_error};
 
 /// A return type in which failures are negative errnos.
@@ -57,7 +59,7 @@ fn panicked<R: ErrnoReturn>(name: &'static str, payload: Box<dyn std::any::Any +
     };
     let failure = Failure::new(
         libc::ENOTRECOVERABLE,
-        format!("a bug in the library: it panicked with \"{text}\""),
+        text!("a bug in the library: it panicked with \"{text}\""),
     );
     std::mem::forget(payload);
     fail(name, &failure)

@@ -171,7 +171,7 @@ pub unsafe extern "C" fn asyncinotify_watch_path(
     on_handle("asyncinotify_watch_path", self_, |call| {
         let path = call.inotify().watch_path(WatchId::from_raw(watch))?;
         // SAFETY: the header asks for room of `size` bytes.
-        let length = unsafe { put_text(path.to_bytes(), buf, size) }?;
+        let length = unsafe { put_text(&path, buf, size) }?;
         Ok(length as isize)
     })
 }

@@ -1,11 +1,12 @@
 //! Adding watches and trees, and removing them.
 
 use super::Engine;
-use super::step::read_failed;
-use crate::advice::Call;
+use super::step::work_failed;
+use crate::advice::{Call, text};
 use crate::debug::{Quoted, debug};
 use crate::error::{Error, Result};
 use crate::mask::Mask;
+use crate::memory;
 use crate::scan::{UNKNOWN, base_name, watch_open};
 use crate::stream::Position;
 use crate::sys::Sys;
@@ -18,10 +19,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// A path that stays right when the working directory changes; the path itself where that can't be told.
-pub(super) fn absolute(path: &CStr) -> Vec<u8> {
-    match std::path::absolute(Path::new(OsStr::from_bytes(path.to_bytes()))) {
-        Ok(absolute) => absolute.into_os_string().into_encoded_bytes(),
-        Err(_) => path.to_bytes().to_vec(),
+pub(super) fn absolute(path: &CStr) -> Sys<Vec<u8>> {
+    let path = path.to_bytes();
+    if path.len() >= libc::PATH_MAX as usize {
+        // It leads nowhere, and there may be no memory for as much as std takes.
+        return memory::copy_of(path);
+    }
+    match std::path::absolute(Path::new(OsStr::from_bytes(path))) {
+        Ok(absolute) => Ok(absolute.into_os_string().into_encoded_bytes()),
+        Err(_) => memory::copy_of(path),
     }
 }
 
@@ -29,8 +35,17 @@ fn add_failed(errno: i32, path: &CStr) -> Error {
     Call::AddWatch.failed(errno, Some(path))
 }
 
+/// Before a path is copied: it is one that the kernel would take, and there is memory for a step.
+fn begin(path: &CStr, failed: impl FnOnce(i32, &CStr) -> Error) -> Result<()> {
+    if path.count_bytes() >= libc::PATH_MAX as usize {
+        return Err(failed(libc::ENAMETOOLONG, path));
+    }
+    memory::renew().map_err(|errno| failed(errno, path))
+}
+
 impl Engine {
     pub(crate) fn add_watch(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
+        begin(path, add_failed)?;
         let added = self.add_plain(path, mask);
         self.show_added("add_watch", path, mask, &added);
         added
@@ -38,7 +53,7 @@ impl Engine {
 
     fn add_plain(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
         if mask.bits() & !Mask::all().bits() != 0 {
-            let text = format!("the mask has bits inotify(7) does not know: {mask}");
+            let text = text!("the mask has bits inotify(7) does not know: {mask}");
             return Err(Error::new(libc::EINVAL, text));
         }
         check_asks(mask)?;
@@ -130,7 +145,7 @@ impl Engine {
                 None => Ok(None),
             };
         }
-        self.drain().map_err(read_failed)?;
+        self.drain().map_err(work_failed)?;
         let since = self.stream.tail();
         let added = (mask & (Mask::ALL | Mask::EXCL_UNLINK)) | how | Mask::MASK_ADD;
         match self.add_expecting(wd, path, added) {
@@ -176,7 +191,7 @@ impl Engine {
 
     /// The position from which on a mask counts that the kernel has just taken for a watch.
     fn mask_taken(&mut self, wd: i32) -> Result<Position> {
-        self.drain().map_err(read_failed)?;
+        self.drain().map_err(work_failed)?;
         // A ONESHOT that has fired already: its event is the last one before the IGNORED.
         let mut last = self.stream.tail();
         for (position, event) in self.stream.pending().filter(|(_, e)| e.wd == wd) {
@@ -199,6 +214,9 @@ impl Engine {
         mask: Mask,
         options: RecursiveOptions,
     ) -> Result<WatchId> {
+        begin(path, |errno, path| {
+            Call::OpenDirectory.failed(errno, Some(path))
+        })?;
         let added = self.add_root(path, mask, options);
         self.show_added("add_recursive", path, mask, &added);
         added
@@ -229,7 +247,7 @@ impl Engine {
         }
         let failed = |errno| Call::OpenDirectory.failed(errno, Some(path));
         let follow = !mask.contains(Mask::DONT_FOLLOW);
-        let absolute = absolute(path);
+        let absolute = absolute(path).map_err(failed)?;
         self.watches.asks_for(mask);
         let (scans, mut work) = self.scans();
         let name = base_name(&absolute).to_vec();
@@ -302,7 +320,9 @@ impl Engine {
 
     /// Takes a tree away that nobody was told of.
     pub(crate) fn discard_tree(&mut self, index: u32) {
-        let _ = self.leave_kernel(index);
+        // Without memory for the list of them, they go one by one below.
+        let wds = self.own_wds(index).unwrap_or_default();
+        self.leave_kernel(&wds);
         let (forest, mut fx) = self.trees();
         forest.discard_tree(index, &mut fx);
         while self.forest.has_doomed() {
@@ -317,6 +337,7 @@ impl Engine {
 
     pub(crate) fn rm_watch(&mut self, id: WatchId) -> Result<()> {
         debug!(self.stream.log(), "rm_watch {}", id.as_raw());
+        memory::renew().map_err(work_failed)?;
         match self.watches.target(id)? {
             Target::Plain(index) => self.rm_plain(index),
             Target::Tree(index) => self.rm_tree(index, id),
@@ -326,7 +347,7 @@ impl Engine {
     fn rm_plain(&mut self, index: u32) -> Result<()> {
         self.watches.check_removable(index)?;
         // A full queue has no room for the IGNORED.
-        self.drain().map_err(read_failed)?;
+        self.drain().map_err(work_failed)?;
         if let Some(wd) = self.watches.rm_plain(index, self.stream.tail()) {
             // The kernel queues the IGNORED, behind all that was queued before.
             let id = self.watches.plain_id(index);
@@ -339,31 +360,37 @@ impl Engine {
 
     fn rm_tree(&mut self, index: u32, id: WatchId) -> Result<()> {
         if self.forest.tree(index).is_ending() {
-            let text = format!("the watch with ID {} has ended already", id.as_raw());
+            let text = text!("the watch with ID {} has ended already", id.as_raw());
             return Err(Error::new(libc::ENOENT, text));
         }
-        self.drain().map_err(read_failed)?;
+        let wds = self.own_wds(index).map_err(work_failed)?;
+        self.drain().map_err(work_failed)?;
         let tail = self.stream.tail();
         let (forest, mut fx) = self.trees();
         fx.position = tail;
         forest.begin_ending(index, &mut fx);
-        self.leave_kernel(index).map_err(read_failed)
+        self.leave_kernel(&wds);
+        Ok(())
     }
 
-    /// Removes all kernel watches that only this tree holds. The places stay, for what is queued.
-    fn leave_kernel(&mut self, index: u32) -> Sys<()> {
+    /// The kernel watches that only this tree holds.
+    fn own_wds(&mut self, index: u32) -> Sys<Vec<i32>> {
+        let (forest, fx) = self.trees();
+        forest.own_wds(index, &fx)
+    }
+
+    /// Removes kernel watches that only one tree holds. The places stay, for what is queued.
+    fn leave_kernel(&mut self, wds: &[i32]) {
         /// Each removal queues an IGNORED: they are fetched before they fill the queue.
         const FETCH: usize = 256;
-        let (forest, fx) = self.trees();
-        let wds = forest.own_wds(index, &fx);
         for chunk in wds.chunks(FETCH) {
             let (scans, mut work) = self.scans();
             for &wd in chunk {
                 let _ = scans.rm_from_kernel(wd, &mut work);
             }
-            self.drain()?;
+            // What can't be fetched now is fetched later. Should the queue overflow, that is told.
+            let _ = self.drain();
         }
-        Ok(())
     }
 }
 
@@ -376,7 +403,7 @@ fn check_tree_mask(mask: Mask) -> Result<()> {
     let flags = Mask::ONLYDIR | Mask::DONT_FOLLOW | Mask::EXCL_UNLINK;
     let strange = mask - Mask::ALL - flags - output();
     if mask.bits() & !Mask::all().bits() != 0 || !strange.is_empty() {
-        let text = format!("the mask has bits a recursive watch does not take: {strange}");
+        let text = text!("the mask has bits a recursive watch does not take: {strange}");
         return Err(Error::new(libc::EINVAL, text));
     }
     check_asks(mask)
@@ -388,13 +415,13 @@ fn check_asks(mask: Mask) -> Result<()> {
         return Ok(());
     }
     let text = if mask.is_empty() {
-        "the mask is empty: it asks for no event".to_owned()
+        "the mask is empty: it asks for no event".into()
     } else if mask.intersects(output()) {
-        format!(
+        text!(
             "the mask asks for no event: {mask} says in an event what it is of; add CREATE, DELETE, MODIFY or others"
         )
     } else {
-        format!(
+        text!(
             "the mask asks for no event: {mask} says only how to watch; add CREATE, DELETE, MODIFY or others"
         )
     };

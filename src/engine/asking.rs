@@ -1,32 +1,43 @@
 //! The questions that a program may ask about watches and trees, and the paths that it may correct.
 
 use super::Engine;
+use crate::advice::text;
 use crate::error::{Error, Result};
 use crate::mask::Mask;
+use crate::memory::{self, Room, copy_of};
+use crate::sys::Sys;
+use crate::tree::Forest;
 use crate::watch_id::WatchId;
-use crate::watches::Target;
+use crate::watches::{PlaceId, Target};
 use std::ffi::{CStr, CString};
 
 impl Engine {
     /// All watches, in the order in which they were added.
-    pub(crate) fn watch_ids(&self) -> Vec<WatchId> {
-        self.watches.ids()
+    pub(crate) fn watch_ids(&self) -> Result<Vec<WatchId>> {
+        self.watches.ids().map_err(no_memory)
     }
 
-    pub(crate) fn watch_path(&self, id: WatchId) -> Result<CString> {
-        Ok(match self.watches.target(id)? {
-            Target::Plain(index) => self.watches.plain_path(index),
-            Target::Tree(index) => CString::new(self.forest.tree(index).path()).unwrap_or_default(),
-        })
+    pub(crate) fn watch_path(&self, id: WatchId) -> Result<Vec<u8>> {
+        let path = match self.watches.target(id)? {
+            Target::Plain(index) => self.watches.plain_path(index).to_bytes(),
+            Target::Tree(index) => self.forest.tree(index).path(),
+        };
+        copy_of(path).map_err(no_memory)
     }
 
     pub(crate) fn watch_set_path(&mut self, id: WatchId, path: &CStr) -> Result<()> {
-        match self.watches.target(id)? {
-            Target::Plain(index) => self.watches.set_plain_path(index, path),
+        let target = self.watches.target(id)?;
+        match target {
+            Target::Plain(index) => {
+                let copied = c_string(path).map_err(no_memory)?;
+                self.watches.set_plain_path(index, copied);
+            }
             Target::Tree(index) => {
-                let (bytes, absolute) = (path.to_bytes().to_vec(), super::adding::absolute(path));
+                memory::renew().map_err(no_memory)?;
+                let copied = copy_of(path.to_bytes()).map_err(no_memory)?;
+                let absolute = super::adding::absolute(path).map_err(no_memory)?;
                 let (forest, mut fx) = self.trees();
-                forest.set_tree_path(index, bytes, absolute, &mut fx);
+                forest.set_tree_path(index, copied, absolute, &mut fx);
             }
         }
         Ok(())
@@ -75,41 +86,88 @@ impl Engine {
     /// None: the tree has ended, and its last event is still to be taken.
     fn active_tree(&self, id: WatchId) -> Result<Option<u32>> {
         let Target::Tree(index) = self.watches.target(id)? else {
-            return Err(Error::new(
-                libc::EINVAL,
-                format!("the watch with ID {} is not recursive", id.as_raw()),
-            ));
+            let text = text!("the watch with ID {} is not recursive", id.as_raw());
+            return Err(Error::new(libc::EINVAL, text));
         };
         Ok(Some(index).filter(|&index| !self.forest.tree(index).is_ending()))
     }
 
     /// The paths of the directories that can't be watched now, and why.
-    pub(crate) fn troubles(&self, id: WatchId) -> Result<Vec<(CString, i32)>> {
-        let index = self.active_tree(id)?;
-        let troubles = index.map(|index| self.forest.troubles_of(index));
-        let path = |id| CString::new(self.forest.path_of(id)).unwrap_or_default();
-        Ok(troubles
-            .into_iter()
-            .flatten()
-            .map(|(id, errno)| (path(id), errno))
-            .collect())
+    pub(crate) fn troubles(&self, id: WatchId) -> Result<(Paths, Vec<i32>)> {
+        let (mut paths, mut errnos) = (Paths::default(), Vec::new());
+        let Some(index) = self.active_tree(id)? else {
+            return Ok((paths, errnos));
+        };
+        for (id, errno) in self.forest.troubles_of(index) {
+            errnos.make_room(1).map_err(no_memory)?;
+            errnos.push(errno);
+            paths.push(id, &self.forest).map_err(no_memory)?;
+        }
+        Ok((paths, errnos))
     }
 
     /// The paths of all directories now watched.
-    pub(crate) fn directories(&self, id: WatchId) -> Result<Vec<CString>> {
-        let Some(index) = self.active_tree(id)? else {
-            return Ok(Vec::new());
-        };
-        let tree = self.forest.tree(index);
-        let mut paths = Vec::new();
-        let mut stack = vec![tree.root()];
-        while let Some(id) = stack.pop() {
-            stack.extend(self.forest.places().children(id));
-            let place = self.forest.place(id);
-            if place.wd() != 0 && place.epoch() == tree.epoch() {
-                paths.push(CString::new(self.forest.path_of(id)).unwrap_or_default());
-            }
+    pub(crate) fn directories(&self, id: WatchId) -> Result<Paths> {
+        let mut paths = Paths::default();
+        if let Some(index) = self.active_tree(id)? {
+            self.list_directories(index, &mut paths)
+                .map_err(no_memory)?;
         }
         Ok(paths)
+    }
+
+    fn list_directories(&self, index: u32, paths: &mut Paths) -> Sys<()> {
+        let tree = self.forest.tree(index);
+        let mut stack = Vec::new();
+        stack.make_room(1)?;
+        stack.push(tree.root());
+        while let Some(id) = stack.pop() {
+            for child in self.forest.places().children(id) {
+                stack.make_room(1)?;
+                stack.push(child);
+            }
+            let place = self.forest.place(id);
+            if place.wd() != 0 && place.epoch() == tree.epoch() {
+                paths.push(id, &self.forest)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn c_string(text: &CStr) -> Sys<CString> {
+    let copy = copy_of(text.to_bytes_with_nul())?;
+    // It has one NUL, at its end.
+    Ok(CString::from_vec_with_nul(copy).unwrap_or_default())
+}
+
+fn no_memory(errno: i32) -> Error {
+    Error::new(errno, "no memory for the answer")
+}
+
+/// Paths of directories, one behind the other.
+#[derive(Default)]
+pub(crate) struct Paths {
+    /// Each has a NUL at its end.
+    bytes: Vec<u8>,
+}
+
+impl Paths {
+    fn push(&mut self, id: PlaceId, forest: &Forest) -> Sys<()> {
+        let tree = forest.tree_of(id);
+        let names = forest.places().path_len(id);
+        self.bytes.make_room(tree.path().len() + names + 1)?;
+        forest.append_path(id, tree.path(), &mut self.bytes);
+        self.bytes.push(0);
+        Ok(())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &CStr> {
+        let mut rest = &self.bytes[..];
+        std::iter::from_fn(move || {
+            let path = CStr::from_bytes_until_nul(rest).ok()?;
+            rest = &rest[path.count_bytes() + 1..];
+            Some(path)
+        })
     }
 }

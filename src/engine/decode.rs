@@ -2,14 +2,16 @@
 
 use super::Engine;
 use crate::mask::Mask;
+use crate::memory;
 use crate::scan::Pace;
 use crate::stream::{Outbox, Position, RawEvent, Record};
+use crate::sys::Sys;
 use crate::tree::{Effects, Forest};
 use crate::watches::{NO_PLACE, Owner, Watches};
 
 impl Engine {
     /// Decodes what was read up to where something else is due, or enough is ready, or the time is over.
-    pub(super) fn decode(&mut self, pace: &Pace) {
+    pub(super) fn decode(&mut self, pace: &Pace) -> Sys<()> {
         /// Events that nobody asked for are many in the time of a slice.
         const BETWEEN_LOOKS: usize = 1024;
         let stop = self.next_due();
@@ -18,12 +20,13 @@ impl Engine {
             self.decode_shortly(stop, pace.enough());
             let is_enough = self.out.len() >= pace.enough() || self.stream.head() >= stop;
             if is_enough || self.stream.is_decoded() {
-                return;
+                return Ok(());
             }
-            self.decode_at_length();
+            self.decode_at_length()?;
             decoded += 1;
-            if decoded % BETWEEN_LOOKS == 0 && pace.is_over() {
-                return;
+            if memory::is_short() || (decoded % BETWEEN_LOOKS == 0 && pace.is_over()) {
+                pace.stop();
+                return Ok(());
             }
         }
     }
@@ -51,13 +54,17 @@ impl Engine {
 
     /// The long way of the next event.
     #[inline(never)]
-    fn decode_at_length(&mut self) {
+    fn decode_at_length(&mut self) -> Sys<()> {
+        /// What most events tell.
+        const EVENTS: usize = 16;
+        const BYTES: usize = 16 * 1024;
+        self.out.make_room(EVENTS, BYTES)?;
         let next = self.stream.peek();
         if next.is_some_and(|(event, _)| self.forest.may_end_exchange(&event)) {
-            self.look_ahead();
+            self.look_ahead()?;
         }
         let Some((event, size)) = self.stream.peek() else {
-            return;
+            return Ok(());
         };
         let position = self.stream.head();
         if !self.scans.is_own_reading(&event, position, &self.stream) {
@@ -69,11 +76,12 @@ impl Engine {
             decoder.on_event(&event, position);
         }
         self.stream.advance(size);
+        Ok(())
     }
 
     /// Lets the trees know what comes after the next event, a MOVED_FROM.
     #[cold]
-    fn look_ahead(&mut self) {
+    fn look_ahead(&mut self) -> Sys<()> {
         /// With so many bytes pending nothing is read besides: a storm of renames must not fill the memory.
         const ENOUGH: usize = 64 * 1024;
         if self.stream.tail().since(self.stream.head()) < ENOUGH {
@@ -82,7 +90,7 @@ impl Engine {
         }
         let from = self.forest.looks_ahead_from(self.stream.head());
         let pending = self.stream.pending_from(from);
-        self.forest.look_ahead(pending, self.stream.tail());
+        self.forest.look_ahead(pending, self.stream.tail())
     }
 
     /// The position before which nothing but decoding is due.

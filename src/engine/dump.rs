@@ -1,13 +1,14 @@
 //! All that an instance knows, as text for people.
 
 use super::Engine;
+use crate::debug::Report;
 use crate::watches::Target;
 use std::fmt::{self, Write as _};
 
 impl Engine {
     /// Appends all watches, trees and places, a line each.
-    pub(crate) fn dump(&self, text: &mut String) -> fmt::Result {
-        let ids = self.watches.ids();
+    pub(crate) fn dump(&self, text: &mut Report) -> fmt::Result {
+        let ids = self.watches.ids().map_err(|_| fmt::Error)?;
         writeln!(
             text,
             "stream: {} bytes queued in the kernel, {} events read and not decoded, {} decoded",

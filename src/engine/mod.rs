@@ -15,12 +15,12 @@ mod step;
 
 #[cfg(not(simulation))]
 use crate::debug::Log;
+use crate::memory::Shared;
 use crate::scan::{Scans, Work};
 use crate::stream::{Outbox, Stream};
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
 use crate::tree::{Effects, Forest, Question};
 use crate::watches::Watches;
-use std::sync::Arc;
 
 pub(crate) struct Engine {
     stream: Stream,
@@ -43,7 +43,7 @@ pub(crate) enum Filled {
 }
 
 impl Engine {
-    pub(crate) fn new(inotify: Arc<InotifyFd>, cache_size: usize) -> Engine {
+    pub(crate) fn new(inotify: Shared<InotifyFd>, cache_size: usize) -> Engine {
         let stream = Stream::new(inotify, cache_size * MAX_EVENT);
         Engine {
             watches: Watches::default(),

@@ -4,6 +4,7 @@ use super::{Engine, Filled};
 use crate::advice::Call;
 use crate::debug::debug;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::scan::Pace;
 use crate::stream::Batch;
 use crate::sys::{Sys, clock};
@@ -128,14 +129,15 @@ impl Engine {
         // Where the time was enough, the kernel's own fd says whether more is queued.
         self.must_read &= pace.was_over();
         self.scans.leave();
-        result.map_err(read_failed)
+        result.map_err(work_failed)
     }
 
     /// The common case, from rest to rest: one read takes all that is queued, and no event of it takes the long way, or
     /// there is none. False where that is not so: `fill` goes on from here.
     pub(crate) fn fill_from_rest(&mut self, pace: &Pace) -> Result<bool> {
         debug_assert!(self.is_at_rest());
-        let read = self.stream.read().map_err(read_failed)?;
+        memory::renew().map_err(work_failed)?;
+        let read = self.stream.read().map_err(work_failed)?;
         if read == 0 {
             return Ok(true);
         }
@@ -155,6 +157,14 @@ impl Engine {
             let step = self.next_step();
             if step.is_long() && pace.is_over() {
                 return Ok(Filled::Done);
+            }
+            if memory::renew().is_err() {
+                // What is ready goes out first.
+                pace.stop();
+                return match self.has_events() {
+                    true => Ok(Filled::Done),
+                    false => Err(libc::ENOMEM),
+                };
             }
             match self.take(step, pace)? {
                 Flow::On => {}
@@ -185,7 +195,7 @@ impl Engine {
             }
             Step::End => self.end_next_watch(),
             Step::Decode => {
-                self.decode(pace);
+                self.decode(pace)?;
                 if self.out.len() >= pace.enough() || (!self.stream.is_decoded() && pace.is_over())
                 {
                     return Ok(Flow::Stop);
@@ -282,6 +292,11 @@ impl Engine {
         self.out.swap(batch);
     }
 
+    /// Moves the events that are ready behind others.
+    pub(crate) fn append_out(&mut self, batch: &mut Batch) -> Sys<()> {
+        self.out.append_to(batch)
+    }
+
     /// The last event of a watch is taken: its ID is stale.
     pub(crate) fn retire(&mut self, id: WatchId) {
         if let Some(Target::Tree(index)) = self.watches.retire(id) {
@@ -308,6 +323,13 @@ impl Engine {
     }
 }
 
-pub(super) fn read_failed(errno: i32) -> Error {
-    Call::ReadInotify.failed(errno, None)
+/// A read of the queue failed, or there was no memory for what comes next.
+pub(super) fn work_failed(errno: i32) -> Error {
+    match errno {
+        libc::ENOMEM => Error::new(
+            errno,
+            "no memory to go on; nothing is lost, try again later",
+        ),
+        _ => Call::ReadInotify.failed(errno, None),
+    }
 }

@@ -2,7 +2,8 @@
 
 use super::inotify::Inotify;
 use crate::advice::Call;
-use crate::error::Result;
+use crate::debug::Report;
+use crate::error::{Error, Result};
 use crate::sys::output;
 use std::fmt::{self, Write as _};
 use std::os::fd::RawFd;
@@ -10,18 +11,15 @@ use std::os::fd::RawFd;
 impl Inotify {
     /// Writes what the instance knows to `fd`, for people. Nothing is locked while it writes.
     pub fn debug_dump(&self, fd: RawFd) -> Result<()> {
-        let mut text = String::new();
-        // A String takes all.
-        let _ = self.dump_itself(&mut text);
-        self.with_state(|state| {
-            let _ = state.dump(&mut text);
-            Ok(())
-        })?;
+        let no_memory = |_| Error::new(libc::ENOMEM, "no memory for the dump");
+        let mut text = Report::default();
+        self.dump_itself(&mut text).map_err(no_memory)?;
+        self.with_state(|state| state.dump(&mut text).map_err(no_memory))?;
         let written = output::write_all(fd, text.as_bytes());
         written.map_err(|errno| Call::Write.failed(errno, None))
     }
 
-    fn dump_itself(&self, text: &mut String) -> fmt::Result {
+    fn dump_itself(&self, text: &mut Report) -> fmt::Result {
         let (version, process) = (env!("CARGO_PKG_VERSION"), std::process::id());
         writeln!(
             text,

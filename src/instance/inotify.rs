@@ -2,11 +2,12 @@
 
 use super::lull::{Ended, Lull};
 use super::turn::{Reader, Turn};
-use crate::advice::Call;
+use crate::advice::{Call, text};
 use crate::debug::{Log, debug};
 use crate::engine::{Engine, Filled};
 use crate::error::{Error, Result};
 use crate::mask::{InitFlags, Mask};
+use crate::memory::{Locked, Reserve, Reserved, Shared};
 use crate::scan::Pace;
 use crate::sys::clock;
 use crate::sys::eventfd::EventFd;
@@ -16,10 +17,10 @@ use crate::sys::pollable::Pollable;
 use crate::sys::timer::TimerFd;
 use crate::tree::Question;
 use crate::watch_id::WatchId;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// One read of 64 KiB: larger ones are no quicker.
@@ -42,7 +43,7 @@ pub struct Inotify {
     pub(super) log: Log,
     /// Over the four fds below; closed before them.
     pollable: Pollable,
-    fd: Arc<InotifyFd>,
+    fd: Shared<InotifyFd>,
     /// Readable while there are events in user space, or work that may make some.
     ready: EventFd,
     /// Readable while a wake is pending, and for ever once the instance is closed.
@@ -61,7 +62,7 @@ pub struct Inotify {
     /// Which process opened it.
     process: u32,
     settings: Mutex<Settings>,
-    state: Mutex<Engine>,
+    state: Reserved<Engine>,
     lull: Lull,
     /// How many threads wait for `state`.
     waiting: AtomicU32,
@@ -81,12 +82,14 @@ impl Inotify {
         if !strange.is_empty() || flags.bits() & !InitFlags::all().bits() != 0 {
             return Err(Error::new(
                 libc::EINVAL,
-                format!("unknown init flags: {:#x}", flags.bits()),
+                text!("unknown init flags: {:#x}", flags.bits()),
             ));
         }
         let failed = |call: Call| move |errno| call.failed(errno, None);
         let cloexec = flags.contains(InitFlags::CLOEXEC);
-        let fd = Arc::new(InotifyFd::new(flags).map_err(failed(Call::InotifyInit))?);
+        let fd = InotifyFd::new(flags).map_err(failed(Call::InotifyInit))?;
+        let fd = Shared::new(fd).map_err(no_memory)?;
+        let reserve = Reserve::new().map_err(no_memory)?;
         let ready = EventFd::new(cloexec).map_err(failed(Call::Eventfd))?;
         let wake = EventFd::new(cloexec).map_err(failed(Call::Eventfd))?;
         let sources = [fd.as_raw_fd(), ready.as_raw_fd(), wake.as_raw_fd()];
@@ -94,7 +97,7 @@ impl Inotify {
         if !cloexec {
             pollable.keep_over_exec().map_err(failed(Call::Fcntl))?;
         }
-        let engine = Engine::new(Arc::clone(&fd), DEFAULT_CACHE_SIZE);
+        let engine = Engine::new(fd.clone(), DEFAULT_CACHE_SIZE);
         let log = engine.log();
         debug!(log, "opened, inotify fd {}", fd.as_raw_fd());
         Ok(Inotify {
@@ -113,7 +116,7 @@ impl Inotify {
                 cache_size: DEFAULT_CACHE_SIZE,
                 sync_timeout: SyncTimeout::Disabled,
             }),
-            state: Mutex::new(engine),
+            state: Reserved::new(engine, reserve),
             lull: Lull::default(),
             waiting: AtomicU32::new(0),
             answered: Condvar::new(),
@@ -176,7 +179,7 @@ impl Inotify {
         let too_much = || {
             Error::new(
                 libc::ENOMEM,
-                format!("no memory for a cache of {events} events"),
+                text!("no memory for a cache of {events} events"),
             )
         };
         let bytes = events
@@ -207,9 +210,7 @@ impl Inotify {
         // Announced before it is signalled, so that a readable fd is never without an announcement.
         self.wakes.fetch_add(1, Ordering::SeqCst);
         // The error is made without the message's allocation in mind: eventfd writes do not fail.
-        self.wake
-            .signal()
-            .map_err(|errno| Error::new(errno, String::new()))
+        self.wake.signal().map_err(|errno| Error::new(errno, ""))
     }
 
     #[inline]
@@ -233,17 +234,16 @@ impl Inotify {
         })
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Engine> {
-        match self.state.try_lock() {
-            Ok(state) => state,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => {
-                self.waiting.fetch_add(1, Ordering::Relaxed);
-                let state = self.state.lock();
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
-                state.unwrap_or_else(PoisonError::into_inner)
-            }
+    /// The state, locked, with the reserve of this instance lent to this thread.
+    #[inline]
+    pub(super) fn lock(&self) -> Locked<'_, Engine> {
+        if let Some(state) = self.state.try_lock() {
+            return state;
         }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let state = self.state.lock();
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        state
     }
 
     /// Lets threads that wait for the mutex have it. The mutex is not fair: a thread that works in slices would keep it.
@@ -354,7 +354,7 @@ impl Inotify {
             {
                 return Ok(Some(question));
             }
-            has_events = self.hand_over(state, reader);
+            has_events = self.hand_over(state, reader)?;
             if state.is_at_rest() {
                 self.lull.begin(before, has_events);
             }
@@ -386,17 +386,18 @@ impl Inotify {
         if !state.fill_from_rest(pace)? {
             return Ok(None);
         }
-        let has_events = self.hand_over(&mut state, reader);
+        let has_events = self.hand_over(&mut state, reader)?;
         self.lull.begin(&before, has_events);
         Ok(Some(has_events))
     }
 
-    fn hand_over(&self, state: &mut Engine, reader: &mut Owned<'_, Reader>) -> bool {
+    fn hand_over(&self, state: &mut Engine, reader: &mut Owned<'_, Reader>) -> Result<bool> {
         let has_events = state.has_events();
         if has_events {
-            reader.with(|reader| reader.receive(|batch| state.swap_out(batch)));
+            let received = reader.with(|reader| reader.receive(state));
+            received.map_err(|errno| Error::new(errno, "no memory to hand events over"))?;
         }
-        has_events
+        Ok(has_events)
     }
 
     /// A slice is over: edge-triggered waiters are to come again if there is more to do.
@@ -443,7 +444,7 @@ impl Inotify {
         self.with_state(|state| state.rm_watch(id))
     }
 
-    pub fn watch_path(&self, id: WatchId) -> Result<CString> {
+    pub fn watch_path(&self, id: WatchId) -> Result<Vec<u8>> {
         self.with_state(|state| state.watch_path(id))
     }
 
@@ -469,6 +470,10 @@ impl Inotify {
 
     /// All watches, in the order in which they were added.
     pub fn watches(&self) -> Result<Vec<WatchId>> {
-        self.with_state(|state| Ok(state.watch_ids()))
+        self.with_state(|state| state.watch_ids())
     }
+}
+
+fn no_memory(errno: i32) -> Error {
+    Error::new(errno, "no memory for an instance")
 }

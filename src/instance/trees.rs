@@ -92,7 +92,7 @@ impl Inotify {
             index.is_some_and(|index| state.is_asking(index))
         };
         if asking(&state) {
-            drop(self.answered.wait_timeout(state, LOOK_AGAIN));
+            state.wait_and_unlock(&self.answered, LOOK_AGAIN);
         }
     }
 
@@ -103,7 +103,7 @@ impl Inotify {
         f: &mut dyn FnMut(&CStr) -> ControlFlow<()>,
     ) -> Result<usize> {
         let paths = self.with_state(|state| state.directories(id))?;
-        Ok(each(&paths, |path| f(path)))
+        Ok(each(paths.iter(), f))
     }
 
     /// The same with each directory of a tree that can't be watched now, and the errno.
@@ -112,15 +112,22 @@ impl Inotify {
         id: WatchId,
         f: &mut dyn FnMut(&CStr, i32) -> ControlFlow<()>,
     ) -> Result<usize> {
-        let troubles = self.with_state(|state| state.troubles(id))?;
-        Ok(each(&troubles, |(path, errno)| f(path, *errno)))
+        let (paths, errnos) = self.with_state(|state| state.troubles(id))?;
+        let troubles = paths.iter().zip(errnos);
+        Ok(each(troubles, |(path, errno)| f(path, errno)))
     }
 }
 
 /// Calls `f` until it says that it is enough. How often.
-fn each<T>(all: &[T], mut f: impl FnMut(&T) -> ControlFlow<()>) -> usize {
-    let last = all.iter().position(|one| f(one).is_break());
-    last.map_or(all.len(), |last| last + 1)
+fn each<T>(all: impl Iterator<Item = T>, mut f: impl FnMut(T) -> ControlFlow<()>) -> usize {
+    let mut count = 0;
+    for one in all {
+        count += 1;
+        if f(one).is_break() {
+            break;
+        }
+    }
+    count
 }
 
 #[cfg(test)]

@@ -1,9 +1,12 @@
 //! Taking events: one thread at a time, which owns what it takes until it comes for more.
 
 use super::inotify::{Inotify, SyncTimeout};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::memory::Room;
 use crate::scan::Pace;
 use crate::stream::{Batch, Event};
+use crate::sys::Sys;
 use crate::sys::owner_lock::Owned;
 use crate::watch_id::WatchId;
 use std::time::{Duration, Instant};
@@ -51,25 +54,27 @@ impl Reader {
         /// More are in use only while a call gathers events over several reads.
         const SPARE: usize = 2;
         while let Some(mut batch) = self.kept.pop() {
-            if self.spare.len() < SPARE {
+            if self.spare.len() < SPARE && self.spare.make_room(1).is_ok() {
                 batch.clear();
                 self.spare.push(batch);
             }
         }
     }
 
-    /// Takes over events; `swap` puts them into a batch that is empty.
-    pub(super) fn receive(&mut self, swap: impl FnOnce(&mut Batch)) {
-        let mut batch = self.spare.pop().unwrap_or_default();
-        swap(&mut batch);
+    /// Takes over the events that are ready. ENOMEM: they stay where they are.
+    pub(super) fn receive(&mut self, engine: &mut Engine) -> Sys<()> {
+        self.kept.make_room(1)?;
         if self.has_events() {
             // A filter that was asked meanwhile has taken events itself, and left some: they come first.
-            self.batch.append(&batch);
-            return;
+            engine.append_out(&mut self.batch)?;
+            return Ok(());
         }
+        let mut batch = self.spare.pop().unwrap_or_default();
+        engine.swap_out(&mut batch);
         let done = std::mem::replace(&mut self.batch, batch);
         self.next = 0;
         self.kept.push(done);
+        Ok(())
     }
 }
 

@@ -4,11 +4,12 @@ use super::list::LARGE;
 use super::pending::Pending;
 use super::{Scans, Work};
 use crate::mask::Mask;
-use crate::stream::Position;
+use crate::memory::{self, Room, copy_of};
+use crate::stream::{Position, RawEvent};
+use crate::sys::Sys;
 use crate::sys::dirent::{Kind, entries};
 use crate::tree::{Forest, PlaceRef, Standing, Telling, flags};
 use crate::watches::PlaceId;
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The first event of a name.
@@ -21,6 +22,62 @@ struct First {
     is_there: bool,
     /// The name goes, and goes again, and nothing has come to it that was heard of.
     goes_twice: bool,
+}
+
+impl First {
+    /// What the events of a directory say of each name, sorted by names.
+    fn of_names<'a>(
+        events: &[(Position, RawEvent<'a>)],
+        since: Position,
+        work: &Work<'_>,
+    ) -> Sys<Vec<(&'a [u8], First)>> {
+        let is_of_entry = |event: &RawEvent<'_>| {
+            event.mask & Forest::structural().bits() != 0 && !event.name.is_empty()
+        };
+        let mut of_entries = Vec::new();
+        for (position, event) in events.iter().filter(|(_, event)| is_of_entry(event)) {
+            of_entries.make_room(1)?;
+            of_entries.push((*position, *event));
+        }
+        of_entries.sort_unstable_by_key(|(position, event)| (event.name, *position));
+        let mut all: Vec<(&[u8], First)> = Vec::new();
+        // What was renamed to the name before anything was heard: whether it is a directory.
+        let mut arrived: Option<(&[u8], bool)> = None;
+        for (position, event) in of_entries {
+            if position < since {
+                if event.mask & Mask::MOVED_TO.bits() != 0 {
+                    arrived = Some((event.name, event.mask & Mask::ISDIR.bits() != 0));
+                }
+                continue;
+            }
+            let came = event.mask & (Mask::MOVED_TO | Mask::CREATE).bits() != 0;
+            if let Some((name, first)) = all.last_mut()
+                && *name == event.name
+            {
+                first.goes_twice |= !came && !first.is_there;
+                first.is_there = came;
+                continue;
+            }
+            // What arrived there and is said to leave as another kind has changed places with it, and stays.
+            let told = event.mask & Mask::ISDIR.bits() != 0;
+            let arrived = arrived.filter(|(name, _)| *name == event.name);
+            let is_dir = arrived.map(|(_, is_dir)| is_dir);
+            let is_dir = is_dir.or_else(|| work.forest.is_dir_at(&event));
+            let first = First {
+                came,
+                moved: event.mask & Mask::MOVE.bits() != 0,
+                kind: match is_dir.unwrap_or(told) {
+                    true => Kind::Directory,
+                    false => Kind::Regular,
+                },
+                is_there: came,
+                goes_twice: false,
+            };
+            all.make_room(1)?;
+            all.push((event.name, first));
+        }
+        Ok(all)
+    }
 }
 
 /// What was in a directory when its watch began, as far as it is not what was listed.
@@ -46,7 +103,7 @@ impl Before {
         listed: &[u8],
         pending: Option<&Pending<'_>>,
         work: &Work<'_>,
-    ) -> Before {
+    ) -> Sys<Before> {
         let mut before = Before {
             position: work.stream.tail(),
             is_first: since == Position::default(),
@@ -55,73 +112,52 @@ impl Before {
             renamed_away: Vec::new(),
             covered: Vec::new(),
         };
-        let Some(pending) = pending else {
-            return before;
-        };
-        let coming = (Mask::MOVED_TO | Mask::CREATE).bits();
-        // The first event of each name.
-        let mut first: BTreeMap<&[u8], First> = BTreeMap::new();
-        // What was renamed to a name before anything was heard, and whether it is a directory.
-        let mut arrived: BTreeMap<&[u8], bool> = BTreeMap::new();
-        for (position, event) in pending.of_wd(wd) {
-            if *position < since {
-                if event.mask & Mask::MOVED_TO.bits() != 0 {
-                    arrived.insert(event.name, event.mask & Mask::ISDIR.bits() != 0);
-                }
-                continue;
-            }
+        let events = pending.map_or(&[][..], |pending| pending.of_wd(wd));
+        let own = events.iter().find(|(position, _)| *position >= since);
+        if let Some((position, _)) = own {
             before.position = before.position.min(*position);
-            if event.mask & Forest::structural().bits() != 0 && !event.name.is_empty() {
-                // What arrived there and is said to leave as another kind has changed places with it, and stays.
-                let told = event.mask & Mask::ISDIR.bits() != 0;
-                let arrived = arrived.get(event.name).copied();
-                let is_dir = arrived.or_else(|| work.forest.is_dir_at(event));
-                let kind = match is_dir.unwrap_or(told) {
-                    true => Kind::Directory,
-                    false => Kind::Regular,
-                };
-                let came = event.mask & coming != 0;
-                let moved = event.mask & Mask::MOVE.bits() != 0;
-                let name = first.entry(event.name).or_insert(First {
-                    came,
-                    moved,
-                    kind,
-                    is_there: !came,
-                    goes_twice: false,
-                });
-                name.goes_twice |= !came && !name.is_there;
-                name.is_there = came;
-            }
+            let first = First::of_names(events, since, work)?;
+            before.compare(&first, listed)?;
         }
-        if !first.is_empty() {
-            before.compare(&first, listed);
-        }
-        before
+        Ok(before)
     }
 
     /// Compares the list with the first events. An entry in the list may have replaced one of another kind.
-    fn compare(&mut self, first: &BTreeMap<&[u8], First>, listed: &[u8]) {
-        let listed = entries(listed).map(|entry| (entry.name().to_bytes(), entry.kind));
-        let now: BTreeMap<&[u8], Kind> = listed
-            .filter(|(name, _)| first.contains_key(name))
-            .collect();
-        let is_directory = |kind: &Kind| *kind == Kind::Directory;
-        for (name, about) in first {
-            let First { came, kind, .. } = about;
-            let now = now.get(name);
-            let stayed = now.is_some_and(|now| is_directory(now) == is_directory(kind));
-            if *came || (now.is_some() && !stayed) {
-                self.skip.push(name.to_vec());
-            }
-            if !came && !stayed {
-                self.extra.push((name.to_vec(), *kind));
-            }
-            if about.moved && *came {
-                self.covered.push(name.to_vec());
-            } else if about.moved && (now.is_some() || about.goes_twice) {
-                self.renamed_away.push(name.to_vec());
+    fn compare(&mut self, first: &[(&[u8], First)], listed: &[u8]) -> Sys<()> {
+        let mut now: Vec<(&[u8], Kind)> = Vec::new();
+        for entry in entries(listed) {
+            let name = entry.name().to_bytes();
+            if first.binary_search_by_key(&name, |(name, _)| name).is_ok() {
+                now.make_room(1)?;
+                now.push((name, entry.kind));
             }
         }
+        now.sort_unstable_by_key(|(name, _)| *name);
+        let is_directory = |kind: &Kind| *kind == Kind::Directory;
+        let note = |names: &mut Vec<Vec<u8>>, name: &[u8]| -> Sys<()> {
+            names.make_room(1)?;
+            names.push(copy_of(name)?);
+            Ok(())
+        };
+        for (name, about) in first {
+            let First { came, kind, .. } = about;
+            let found = now.binary_search_by_key(name, |(name, _)| *name);
+            let now = found.ok().map(|at| &now[at].1);
+            let stayed = now.is_some_and(|now| is_directory(now) == is_directory(kind));
+            if *came || (now.is_some() && !stayed) {
+                note(&mut self.skip, name)?;
+            }
+            if !came && !stayed {
+                self.extra.make_room(1)?;
+                self.extra.push((copy_of(name)?, *kind));
+            }
+            if about.moved && *came {
+                note(&mut self.covered, name)?;
+            } else if about.moved && (now.is_some() || about.goes_twice) {
+                note(&mut self.renamed_away, name)?;
+            }
+        }
+        Ok(())
     }
 
     fn skips(&self, name: &[u8]) -> bool {
@@ -212,7 +248,7 @@ impl Scans {
         let rest = backfill.entries.clone();
         let (forest, mut fx) = work.trees();
         for (told, entry) in entries(&self.listed[rest.clone()]).enumerate() {
-            if fx.out.len() >= enough || told == AT_ONCE {
+            if fx.out.len() >= enough || told == AT_ONCE || memory::is_short() {
                 return true;
             }
             backfill.entries.start = rest.start + entry.next;
@@ -226,21 +262,21 @@ impl Scans {
             }
         }
         let wd = forest.place(id).wd();
-        let Before {
-            renamed_away,
-            covered,
-            ..
-        } = &backfill.before;
-        for name in renamed_away.iter().chain(covered) {
-            forest.note_half_heard(wd, name);
+        let before = &mut backfill.before;
+        while let Some(name) = before.renamed_away.pop() {
+            forest.note_half_heard(wd, &name);
         }
-        if telling != Telling::Nothing {
-            for name in &backfill.before.covered {
-                forest.doubt_unheard(id, name);
+        for name in std::mem::take(&mut before.covered) {
+            forest.note_half_heard(wd, &name);
+            if telling != Telling::Nothing {
+                forest.doubt_unheard(id, &name);
             }
         }
-        while let Some((name, kind)) = backfill.before.extra.pop() {
+        while let Some((name, kind)) = before.extra.pop() {
             forest.found(id, (&name, kind), telling, false, &mut fx);
+            if memory::is_short() {
+                return true;
+            }
         }
         false
     }

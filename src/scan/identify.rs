@@ -102,7 +102,7 @@ impl Scans {
                     // With no event that takes it away, something else has its name, and was taken for it.
                     self.wait_for_renames_above(other, work);
                     work.stream.drain()?;
-                    is_clean(other, work.stream, work.forest)
+                    is_clean(other, work.stream, work.forest)?
                 }
                 Err(errno) => return Ok(Settled::CantTell(errno)),
             },

@@ -202,29 +202,33 @@ impl Scans {
         let told = self.wait_for_parent().is_ok();
         work.stream.drain()?;
         let mut results: Vec<Option<Before>> = Vec::new();
-        let pending = (!work.stream.is_decoded()).then(|| Pending::of(work.stream));
+        let pending = match work.stream.is_decoded() {
+            true => None,
+            false => Some(Pending::of(work.stream)?),
+        };
         let pending = pending.as_ref();
         for listing in &self.listings {
-            let before = listing.place(work.forest).and_then(|id| {
-                let allows = |it: &Pending<'_>| {
+            let allows = |id: PlaceId| {
+                told && pending.is_none_or(|it| {
                     it.allows_scan(id, listing.wd, work.forest)
                         && !(listing.is_leaf && it.tells_of_entries(listing.wd))
-                };
-                let entries = &self.listed[listing.entries.clone()];
-                (told && pending.is_none_or(allows))
-                    .then(|| Before::of((listing.wd, listing.since), entries, pending, work))
-            });
-            results.push(before);
+                })
+            };
+            let allowed = listing.place(work.forest).is_some_and(allows);
+            let entries = &self.listed[listing.entries.clone()];
+            let before = || Before::of((listing.wd, listing.since), entries, pending, work);
+            results.push(allowed.then(before).transpose()?);
         }
         let mut void = false;
         for before in results {
             let Some(listing) = self.listings.pop_front() else {
                 break;
             };
-            let wanted = listing.wanted;
+            let (wanted, wd) = (listing.wanted, listing.wd);
             match self.finish_listing(listing, before, void, work) {
                 Ok(rearranged) => void |= rearranged,
                 Err(errno) => {
+                    self.abandon(wd, work);
                     work.forest.want_again(wanted);
                     return Err(errno);
                 }

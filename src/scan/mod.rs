@@ -115,7 +115,7 @@ impl Scans {
 
     /// Appends what is under way, for people.
     #[cfg(not(simulation))]
-    pub(crate) fn dump_work(&self, text: &mut String) -> std::fmt::Result {
+    pub(crate) fn dump_work(&self, text: &mut crate::debug::Report) -> std::fmt::Result {
         use std::fmt::Write as _;
         let (listings, backfills) = (self.listings.len(), self.backfills.len());
         writeln!(text, "scans: {listings} listings, {backfills} backfills")

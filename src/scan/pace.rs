@@ -1,5 +1,6 @@
 //! How far one call goes.
 
+use crate::memory;
 use crate::sys::clock;
 use std::cell::Cell;
 use std::time::Duration;
@@ -81,6 +82,11 @@ impl Pace {
     }
 
     pub(crate) fn is_over(&self) -> bool {
+        if memory::is_short() {
+            // No other work is begun before there is memory.
+            self.stop();
+            return true;
+        }
         let now = clock::now();
         match self.began.get() {
             Some(began) => {
@@ -93,6 +99,11 @@ impl Pace {
                 false
             }
         }
+    }
+
+    /// The call ends, whatever time is left.
+    pub(crate) fn stop(&self) {
+        self.was_over.set(true);
     }
 
     /// How long the work has gone on, where it took a look at the clock.

@@ -1,39 +1,42 @@
 //! The pending events, those that are read and not decoded yet, and what they say of directories.
 
 use crate::mask::Mask;
-use crate::stream::{RawEvent, Stream};
+use crate::memory::Room;
+use crate::stream::{Position, RawEvent, Stream};
+use crate::sys::Sys;
 use crate::tree::Forest;
 use crate::watches::{NO_PLACE, PlaceId};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// An index over the pending events, for one batch of listings.
 pub(super) struct Pending<'a> {
     lost: bool,
-    /// Descriptor and name of each subdirectory that comes, goes or moves.
-    subdirectories: BTreeSet<(i32, &'a [u8])>,
-    by_wd: BTreeMap<i32, Vec<(crate::stream::Position, RawEvent<'a>)>>,
+    /// Descriptor and name of each subdirectory that comes, goes or moves. Sorted.
+    subdirectories: Vec<(i32, &'a [u8])>,
+    /// By descriptor and position.
+    events: Vec<(Position, RawEvent<'a>)>,
 }
 
 impl<'a> Pending<'a> {
-    pub(super) fn of(stream: &'a Stream) -> Pending<'a> {
+    pub(super) fn of(stream: &'a Stream) -> Sys<Pending<'a>> {
         let mut pending = Pending {
             lost: false,
-            subdirectories: BTreeSet::new(),
-            by_wd: BTreeMap::new(),
+            subdirectories: Vec::new(),
+            events: Vec::new(),
         };
         for (position, event) in stream.pending() {
             pending.lost |= event.mask & Mask::Q_OVERFLOW.bits() != 0;
             let structural = event.mask & Forest::structural().bits() != 0;
             if structural && event.mask & Mask::ISDIR.bits() != 0 {
-                pending.subdirectories.insert((event.wd, event.name));
+                pending.subdirectories.make_room(1)?;
+                pending.subdirectories.push((event.wd, event.name));
             }
-            pending
-                .by_wd
-                .entry(event.wd)
-                .or_default()
-                .push((position, event));
+            pending.events.make_room(1)?;
+            pending.events.push((position, event));
         }
-        pending
+        pending.subdirectories.sort_unstable();
+        let key = |(position, event): &(Position, RawEvent<'_>)| (event.wd, *position);
+        pending.events.sort_unstable_by_key(key);
+        Ok(pending)
     }
 
     /// Whether nothing that is queued moves or removes a place or one above it.
@@ -58,7 +61,8 @@ impl<'a> Pending<'a> {
         let place = forest.place(id);
         place.parent() == NO_PLACE || {
             let parent = forest.place(place.parent()).wd();
-            !self.subdirectories.contains(&(parent, place.name()))
+            let entry = (parent, place.name());
+            self.subdirectories.binary_search(&entry).is_err()
         }
     }
 
@@ -66,31 +70,32 @@ impl<'a> Pending<'a> {
     /// event must have the path that it had then.
     pub(super) fn allows_scan(&self, id: PlaceId, wd: i32, forest: &Forest) -> bool {
         self.is_entry_clean(id, forest)
-            && (!self.by_wd.contains_key(&wd) || self.is_clean_above(id, forest))
+            && (self.of_wd(wd).is_empty() || self.is_clean_above(id, forest))
     }
 
     /// The events of a descriptor, in order.
-    pub(super) fn of_wd(
-        &self,
-        wd: i32,
-    ) -> impl Iterator<Item = &(crate::stream::Position, RawEvent<'a>)> {
-        self.by_wd.get(&wd).into_iter().flatten()
+    pub(super) fn of_wd(&self, wd: i32) -> &[(Position, RawEvent<'a>)] {
+        let start = self.events.partition_point(|(_, event)| event.wd < wd);
+        let events = &self.events[start..];
+        &events[..events.partition_point(|(_, event)| event.wd == wd)]
     }
 
     /// Whether an event tells of any entry's coming or going.
     pub(super) fn tells_of_entries(&self, wd: i32) -> bool {
         self.of_wd(wd)
+            .iter()
             .any(|(_, event)| event.mask & Forest::structural().bits() != 0)
     }
 
     /// Whether an event tells of an entry's coming or going.
     pub(super) fn tells_of(&self, wd: i32, name: &[u8]) -> bool {
         self.of_wd(wd)
+            .iter()
             .any(|(_, event)| event.name == name && event.mask & Forest::structural().bits() != 0)
     }
 }
 
 /// Whether nothing that is queued moves or removes a place or one above it.
-pub(super) fn is_clean(id: PlaceId, stream: &Stream, forest: &Forest) -> bool {
-    stream.is_decoded() || Pending::of(stream).is_clean(id, forest)
+pub(super) fn is_clean(id: PlaceId, stream: &Stream, forest: &Forest) -> Sys<bool> {
+    Ok(stream.is_decoded() || Pending::of(stream)?.is_clean(id, forest))
 }

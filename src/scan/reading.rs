@@ -6,6 +6,7 @@
 
 use super::{Scans, Work};
 use crate::mask::Mask;
+use crate::memory;
 use crate::stream::{Position, RawEvent, Stream};
 use crate::sys::Sys;
 use crate::watches::NO_PLACE;
@@ -61,6 +62,9 @@ impl Reading {
             {
                 if cookie == event.cookie {
                     (parent, name, leaves) = (Some(event.wd), event.name, None);
+                }
+                if memory::is_short() {
+                    break;
                 }
                 // With another cookie it may have come back from where nobody has heard of it.
                 others.push(Reading {

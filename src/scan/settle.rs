@@ -4,7 +4,7 @@ use super::pending::Pending;
 use super::start::Hearing;
 use super::{Pace, Scans, Work};
 use crate::sys::Sys;
-use crate::tree::{Look, PlaceRef, Standing, is_refusal};
+use crate::tree::{Doubt, Look, PlaceRef, Standing, is_refusal};
 use crate::watches::PlaceId;
 use std::ffi::CString;
 
@@ -51,15 +51,23 @@ impl Scans {
         let Some((parent, doubt)) = work.forest.next_doubt() else {
             return Ok(());
         };
+        let settled = self.settle(parent, &doubt, work);
+        if settled != Ok(true) {
+            work.forest.look_again(doubt);
+        }
+        settled.map(|_| ())
+    }
+
+    /// False: an event that is queued will settle it.
+    fn settle(&mut self, parent: PlaceId, doubt: &Doubt, work: &mut Work<'_>) -> Sys<bool> {
         let index = work.forest.place(parent).tree();
         if let Err(errno) = self.reach(index, work) {
             work.stream.drain()?;
-            if work.root_is_alive(index) {
+            let is_alive = work.root_is_alive(index);
+            if is_alive {
                 work.lose_tree(index, errno);
-            } else {
-                work.forest.look_again(doubt);
             }
-            return Ok(());
+            return Ok(is_alive);
         }
         let wd = work.forest.place(parent).wd();
         let mut look = self.look_for(parent, &doubt.name, work);
@@ -75,23 +83,20 @@ impl Scans {
             self.wait_for_renames_above(parent, work);
         }
         work.stream.drain()?;
-        let pending = Pending::of(work.stream);
+        let pending = Pending::of(work.stream)?;
         let told = pending.tells_of(wd, &doubt.name) || !pending.is_clean(parent, work.forest);
         drop(pending);
-        if told {
-            // That event will settle it.
-            work.forest.look_again(doubt);
-        } else {
+        if !told {
             let epoch = work.forest.tree(index).epoch();
             let (forest, mut fx) = work.trees();
-            forest.looked(parent, &doubt, look, &mut fx);
+            forest.looked(parent, doubt, look, &mut fx);
             if let Look::CantTell(errno) = look
                 && forest.tree(index).epoch() == epoch
             {
                 work.give_up(parent, errno, hearing);
             }
         }
-        Ok(())
+        Ok(!told)
     }
 
     /// Looks for a name in the directory of a place.

@@ -22,21 +22,29 @@ impl Scans {
         if let Some(question) = work.forest.question(id, wanted) {
             return Ok(Some(question));
         }
+        let started = self.start(id, wanted, pace, work);
+        if started.is_err() {
+            work.forest.want_again_if_queued(wanted);
+        }
+        started.map(|()| None)
+    }
+
+    fn start(&mut self, id: PlaceId, wanted: Wanted, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
         let index = work.forest.place(id).tree();
         if let Err(errno) = self.reach(index, work) {
-            self.cannot_reach(id, wanted, errno, work)?;
-        } else if work.forest.tree(index).is_lost() {
+            return self.cannot_reach(id, wanted, errno, work);
+        }
+        if work.forest.tree(index).is_lost() {
             // The root is there again. The scans that were wanted meanwhile were given up.
             let (forest, mut fx) = work.trees();
             forest.unqueue(id);
             forest.begin_sync(index, Cause::RootIsBack, &mut fx);
-        } else {
-            self.start(id, wanted, pace, work)?;
+            return Ok(());
         }
-        Ok(None)
+        self.scan(id, wanted, pace, work)
     }
 
-    fn start(&mut self, id: PlaceId, wanted: Wanted, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
+    fn scan(&mut self, id: PlaceId, wanted: Wanted, pace: &Pace, work: &mut Work<'_>) -> Sys<()> {
         let opened = self.watch_and_open(id, work);
         if let Err(errno) = &opened {
             let path = Quoted(work.forest.path_of(id));
@@ -73,7 +81,7 @@ impl Scans {
         };
         self.wait_for_renames_above(id, work);
         work.stream.drain()?;
-        let clean = is_clean(id, work.stream, work.forest);
+        let clean = is_clean(id, work.stream, work.forest)?;
         let index = work.forest.place(id).tree();
         let is_root = work.forest.tree(index).root() == id;
         let (forest, mut fx) = work.trees();

@@ -85,9 +85,13 @@ impl Backlog {
     }
 
     /// Those of them from a position on, where one begins.
-    pub(super) fn pending_from(&self, from: Position) -> impl Iterator<Item = RawEvent<'_>> {
-        let at = from.since(self.start).min(self.bytes.len());
-        raw_events(&self.bytes[at..]).map(|(_, event)| event)
+    pub(super) fn pending_from(
+        &self,
+        from: Position,
+    ) -> impl Iterator<Item = (Position, RawEvent<'_>)> {
+        let start = from.since(self.start).min(self.bytes.len());
+        let from = self.start.plus(start);
+        raw_events(&self.bytes[start..]).map(move |(at, event)| (from.plus(at), event))
     }
 
     /// The events in the last `bytes` that were read.

@@ -1,6 +1,8 @@
 //! Events on their way out: plain records, their strings in one block of memory that is used again.
 
 use crate::mask::{EventFlags, Mask};
+use crate::memory::Room;
+use crate::sys::Sys;
 use crate::watch_id::WatchId;
 use std::ffi::{CStr, c_char};
 
@@ -63,6 +65,18 @@ impl Batch {
         if self.bytes.capacity() > BYTES {
             self.bytes.shrink_to(BYTES);
         }
+    }
+
+    /// Room for so many events, with texts of so many bytes in all.
+    #[inline]
+    pub(crate) fn make_room(&mut self, events: usize, bytes: usize) -> Sys<()> {
+        self.records.make_room(events)?;
+        self.bytes.make_room(bytes)
+    }
+
+    /// Room for all events of another batch behind these.
+    pub(crate) fn make_room_for(&mut self, other: &Batch) -> Sys<()> {
+        self.make_room(other.records.len(), other.bytes.len())
     }
 
     /// Moves another batch's events behind these.

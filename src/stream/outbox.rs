@@ -3,6 +3,7 @@
 use super::batch::{Batch, Record, Span};
 use super::moves::Moves;
 use crate::mask::Mask;
+use crate::sys::Sys;
 use crate::watch_id::WatchId;
 
 #[derive(Default)]
@@ -46,10 +47,25 @@ impl Outbox {
         self.batch.is_empty()
     }
 
+    /// Room for so many events, with texts of so many bytes in all.
+    #[inline]
+    pub(crate) fn make_room(&mut self, events: usize, bytes: usize) -> Sys<()> {
+        self.batch.make_room(events, bytes)
+    }
+
     /// Hands over what is ready, in exchange for an empty batch.
     pub(crate) fn swap(&mut self, batch: &mut Batch) {
         self.prefix = None;
         std::mem::swap(&mut self.batch, batch);
+    }
+
+    /// Moves what is ready behind the events of another batch.
+    pub(crate) fn append_to(&mut self, batch: &mut Batch) -> Sys<()> {
+        batch.make_room_for(&self.batch)?;
+        batch.append(&self.batch);
+        self.prefix = None;
+        self.batch.clear();
+        Ok(())
     }
 
     /// Takes back all that was to be told of a watch.
@@ -70,15 +86,20 @@ impl Outbox {
         self.finish(start, name, record);
     }
 
-    /// Tells an event of an entry in a directory whose path ends in '/'. The event is no half of a rename.
+    /// Tells an event of an entry in a directory whose path ends in '/'. The event is no half of a rename. False: there is
+    /// no memory for it.
     #[inline]
-    pub(crate) fn tell_shortly(&mut self, path: &[u8], name: &[u8], mut record: Record) {
+    pub(crate) fn tell_shortly(&mut self, path: &[u8], name: &[u8], mut record: Record) -> bool {
+        if self.make_room(1, path.len() + name.len() + 1).is_err() {
+            return false;
+        }
         let start = self.batch.begin_text();
         self.batch.extend_text(path);
         self.batch.extend_text(name);
         record.path = self.batch.end_text(start);
         record.name_len = name.len() as u32;
         self.batch.push(record);
+        true
     }
 
     /// Tells an event as `tell_at` does; `write` appends the directory's path. If the last event was of the same directory,

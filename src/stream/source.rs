@@ -4,12 +4,12 @@ use super::backlog::{Backlog, RawEvent};
 use super::position::Position;
 use crate::debug::{Log, Quoted, debug};
 use crate::mask::Mask;
+use crate::memory::Shared;
 use crate::sys::Sys;
 use crate::sys::inotify::{InotifyFd, MAX_EVENT};
-use std::sync::Arc;
 
 pub(crate) struct Stream {
-    inotify: Arc<InotifyFd>,
+    inotify: Shared<InotifyFd>,
     /// Bytes fetched by one read.
     read_size: usize,
     backlog: Backlog,
@@ -19,7 +19,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(inotify: Arc<InotifyFd>, read_size: usize) -> Stream {
+    pub(crate) fn new(inotify: Shared<InotifyFd>, read_size: usize) -> Stream {
         Stream {
             inotify,
             read_size,
@@ -124,7 +124,10 @@ impl Stream {
     }
 
     /// Those of them from a position on, where one begins.
-    pub(crate) fn pending_from(&self, from: Position) -> impl Iterator<Item = RawEvent<'_>> {
+    pub(crate) fn pending_from(
+        &self,
+        from: Position,
+    ) -> impl Iterator<Item = (Position, RawEvent<'_>)> {
         self.backlog.pending_from(from)
     }
 

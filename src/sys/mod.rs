@@ -8,6 +8,7 @@ mod linux;
 #[cfg(simulation)]
 pub(crate) mod sim;
 
+pub(crate) mod cause;
 pub(crate) mod dirent;
 #[cfg(not(simulation))]
 pub(crate) mod eventfd;

@@ -1,7 +1,7 @@
 //! Trees and their places as text, for people.
 
 use super::{Failure, Forest, Place, Standing, flags};
-use crate::debug::Quoted;
+use crate::debug::{Quoted, Report};
 use crate::watches::{NO_PLACE, PlaceId};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
@@ -47,7 +47,7 @@ impl Forest {
     }
 
     /// Appends a tree, without its places.
-    pub(crate) fn dump_tree(&self, index: u32, backlog: Backlog, text: &mut String) -> fmt::Result {
+    pub(crate) fn dump_tree(&self, index: u32, backlog: Backlog, text: &mut Report) -> fmt::Result {
         let tree = &self.trees[index];
         let (id, path, absolute) = (tree.id(), Quoted(tree.path()), Quoted(tree.absolute()));
         write!(text, "watch {}: tree {path}", id.as_raw())?;
@@ -83,14 +83,14 @@ impl Forest {
     }
 
     /// Appends all places of all trees.
-    pub(crate) fn dump_places(&self, text: &mut String) -> fmt::Result {
+    pub(crate) fn dump_places(&self, text: &mut Report) -> fmt::Result {
         for (id, place) in self.places.from(0) {
             self.dump_place(id, place, text)?;
         }
         Ok(())
     }
 
-    fn dump_place(&self, id: PlaceId, place: &Place, text: &mut String) -> fmt::Result {
+    fn dump_place(&self, id: PlaceId, place: &Place, text: &mut Report) -> fmt::Result {
         let tree = &self.trees[place.tree()];
         write!(text, "place {id} of tree {}: ", tree.id().as_raw())?;
         match self.standing(id) {
@@ -99,11 +99,11 @@ impl Forest {
             standing => {
                 let (name, top) = (Quoted(place.name()), self.places.top(id));
                 write!(text, "{name}, below place {top}, ")?;
-                text.push_str(match standing {
+                text.write_str(match standing {
                     Standing::Limbo { .. } => "in limbo",
                     Standing::Doomed => "doomed",
                     Standing::Nameless | Standing::InTree => "nameless",
-                });
+                })?;
             }
         }
         write!(text, ", wd {}, epoch {}", place.wd(), place.epoch())?;
@@ -119,7 +119,7 @@ impl Forest {
     }
 
     /// Appends what else there is to be done.
-    pub(crate) fn dump_work(&self, text: &mut String) -> fmt::Result {
+    pub(crate) fn dump_work(&self, text: &mut Report) -> fmt::Result {
         writeln!(
             text,
             "trees: {} places to try again, {} renamed a moment ago, {} sweeps",

@@ -3,15 +3,21 @@
 use super::{Effects, Forest, NewTree, PlaceRef, Standing, Telling, Tree, flags};
 use crate::debug::{Quoted, debug};
 use crate::mask::Mask;
+use crate::memory::{self, Room};
 use crate::stream::Record;
+use crate::sys::Sys;
 use crate::watch_id::WatchId;
 use crate::watches::{NO_PLACE, PlaceId};
 
 impl Forest {
     /// Makes a tree with its root, which is to be watched next.
     pub(crate) fn add_tree(&mut self, new: NewTree, fx: &mut Effects) -> u32 {
+        /// What an overflow comes to for a tree, besides its path: it is told of all trees in one step.
+        const EACH: usize = 512;
         let index = self.trees.insert(Tree::new(new));
         let tree = &self.trees[index];
+        self.longest_root = self.longest_root.max(tree.path().len());
+        memory::foresee(self.trees.len() * (2 * self.longest_root + EACH));
         let (id, epoch, lists) = (tree.id(), tree.epoch(), tree.lists());
         let root = self.places.add(index, epoch, NO_PLACE, b"");
         self.trees[index].root = root;
@@ -242,27 +248,33 @@ impl Forest {
     }
 
     /// The descriptors that only this tree has, of all its places.
-    pub(crate) fn own_wds(&self, index: u32, fx: &Effects) -> Vec<i32> {
+    pub(crate) fn own_wds(&self, index: u32, fx: &Effects) -> Sys<Vec<i32>> {
         let tree = &self.trees[index];
         let nameless = tree
             .nameless
             .iter()
             .filter_map(|&top| self.nameless_place(top));
-        let mut stack: Vec<PlaceId> = nameless.chain(self.limbo.tops()).collect();
-        stack.retain(|&top| self.places.get(top).tree() == index);
-        stack.push(tree.root);
-        let mut wds = Vec::new();
+        let tops = nameless.chain(self.limbo.tops()).chain([tree.root]);
+        let (mut stack, mut wds) = (Vec::new(), Vec::new());
+        for top in tops.filter(|&top| self.places.get(top).tree() == index) {
+            stack.make_room(1)?;
+            stack.push(top);
+        }
         while let Some(id) = stack.pop() {
-            stack.extend(self.places.children(id));
+            for child in self.places.children(id) {
+                stack.make_room(1)?;
+                stack.push(child);
+            }
             let wd = self.places.get(id).wd();
             let first = fx.watches.first_place(wd);
             let is_places = fx.watches.is_places(wd);
             let own = |other: PlaceId| self.places.get(other).tree() == index;
             if wd != 0 && is_places && self.same_wd(first).all(own) {
+                wds.make_room(1)?;
                 wds.push(wd);
             }
         }
-        wds
+        Ok(wds)
     }
 
     /// The top of a subtree without a name, if it still is one.

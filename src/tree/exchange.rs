@@ -13,7 +13,9 @@
 use super::doubts::What;
 use super::{Effects, Forest};
 use crate::mask::Mask;
+use crate::memory;
 use crate::stream::{Position, RawEvent};
+use crate::sys::Sys;
 use crate::watches::PlaceId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -201,17 +203,22 @@ impl Forest {
         ahead.seen
     }
 
-    /// Notes what is pending up to `tail`.
+    /// Notes what is pending up to `tail`. ENOMEM: the rest is for another time.
     pub(crate) fn look_ahead<'a>(
         &mut self,
-        pending: impl Iterator<Item = RawEvent<'a>>,
+        pending: impl Iterator<Item = (Position, RawEvent<'a>)>,
         tail: Position,
-    ) {
+    ) -> Sys<()> {
         let ahead = &mut self.arrivals.ahead;
-        for event in pending {
+        for (position, event) in pending {
+            if memory::is_short() {
+                ahead.seen = position;
+                return Err(libc::ENOMEM);
+            }
             ahead.note(&event);
         }
         ahead.seen = tail;
+        Ok(())
     }
 
     /// Whether the directory that now leaves a name has changed places with the one that came there.

@@ -6,6 +6,7 @@
 
 use super::{Cause, Effects, Forest, PlaceRef, Wanted, flags};
 use crate::debug::{Quoted, debug};
+use crate::memory;
 use crate::slab::Slab;
 use crate::stream::{RawEvent, raw_events};
 use crate::watches::PlaceId;
@@ -186,10 +187,14 @@ impl Forest {
     }
 
     pub(super) fn hold_event(&mut self, top: PlaceId, place: PlaceId, event: &RawEvent<'_>) {
+        /// What a held event may come to, its path among it.
+        const EACH: usize = 512;
         let reference = self.places.reference(place);
         let entry = &mut self.limbo.entries[self.places.limbo_slot(top)];
         event.append_to(&mut entry.held);
         entry.held_by.push(reference);
+        // All of them are told in one step.
+        memory::foresee(4 * entry.held.len() + EACH * entry.held_by.len());
     }
 
     pub(super) fn hold_scan(&mut self, top: PlaceId, scan: Wanted) {

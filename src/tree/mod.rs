@@ -27,6 +27,7 @@ mod wanted;
 
 use crate::debug::Log;
 use crate::mask::Mask;
+use crate::memory;
 use crate::slab::Slab;
 use crate::stream::PathKey;
 use crate::stream::{Outbox, Position, Record};
@@ -41,7 +42,7 @@ use repair::Sweep;
 use troubles::Troubles;
 use wanted::Queue;
 
-pub(crate) use doubts::Look;
+pub(crate) use doubts::{Doubt, Look};
 pub(crate) use find::Known;
 pub(crate) use flags::Telling;
 pub(crate) use places::{Place, PlaceRef};
@@ -84,6 +85,8 @@ pub(crate) struct Forest {
     wanted: Queue,
     /// A tree is scanning.
     scanning: bool,
+    /// Of the path of the root of any tree so far.
+    longest_root: usize,
     troubles: Troubles,
     /// Tops of subtrees to take away.
     doomed: Vec<PlaceId>,
@@ -189,8 +192,11 @@ impl Forest {
     pub(crate) fn append_path(&self, id: PlaceId, root: &[u8], path: &mut Vec<u8>) {
         let is_root = self.places.get(id).parent() == NO_PLACE;
         let stem = root.strip_suffix(b"/").filter(|_| !is_root);
+        let before = path.len();
         path.extend_from_slice(stem.unwrap_or(root));
         self.places.append_path(id, path);
+        // The next one may be of a directory in this one.
+        memory::foresee(path.len() - before);
     }
 
     /// The path of a place as it is told.

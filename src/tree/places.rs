@@ -430,18 +430,23 @@ impl Places {
         self.above(id).count() as u32
     }
 
-    /// Appends `/name/name/…` of all places from the top (which is left out) down to `id`.
-    pub(crate) fn append_path(&self, id: PlaceId, bytes: &mut Vec<u8>) {
+    /// How many bytes `append_path` appends.
+    pub(crate) fn path_len(&self, id: PlaceId) -> usize {
         let mut len = 0;
         let mut at = id;
         while self.get(at).parent != NO_PLACE {
             len += 1 + self.get(at).name().len();
             at = self.get(at).parent;
         }
+        len
+    }
+
+    /// Appends `/name/name/…` of all places from the top (which is left out) down to `id`.
+    pub(crate) fn append_path(&self, id: PlaceId, bytes: &mut Vec<u8>) {
         let start = bytes.len();
-        bytes.resize(start + len, b'/');
-        let mut end = start + len;
-        at = id;
+        let mut end = start + self.path_len(id);
+        bytes.resize(end, b'/');
+        let mut at = id;
         while self.get(at).parent != NO_PLACE {
             let name = self.get(at).name();
             bytes[end - name.len()..end].copy_from_slice(name);

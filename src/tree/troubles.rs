@@ -7,6 +7,7 @@
 use super::{Effects, Forest, PlaceRef, Standing, Telling, flags};
 use crate::debug::{Quoted, debug};
 use crate::mask::{EventFlags, Mask};
+use crate::memory;
 use crate::stream::{RawEvent, Record};
 use crate::watches::PlaceId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -115,6 +116,8 @@ impl Troubles {
         // In the queue of another errno it is passed over.
         known.waits &= known.errno == errno;
         known.errno = errno;
+        // A step may take up all of them.
+        memory::foresee(2 * size_of::<(PlaceRef, PlaceId)>() * self.by_place.len());
         if let Some(at) = self.tried.iter().position(|(it, _)| *it == place) {
             self.tried.swap_remove(at);
             self.pace.fail();
@@ -437,16 +440,14 @@ impl Forest {
     }
 
     /// The directories of a tree that can't be watched now, and why.
-    pub(crate) fn troubles_of(&self, index: u32) -> Vec<(PlaceId, i32)> {
+    pub(crate) fn troubles_of(&self, index: u32) -> impl Iterator<Item = (PlaceId, i32)> {
         let by_place = self.troubles.by_place.iter();
         let known =
             by_place.filter_map(|(&place, known)| Some((self.places.resolve(place)?, known.errno)));
-        known
-            .filter(|&(id, _)| {
-                let place = self.places.get(id);
-                let is_here = place.tree() == index && place.is(flags::TROUBLED);
-                is_here && self.standing(id) == Standing::InTree
-            })
-            .collect()
+        known.filter(move |&(id, _)| {
+            let place = self.places.get(id);
+            let is_here = place.tree() == index && place.is(flags::TROUBLED);
+            is_here && self.standing(id) == Standing::InTree
+        })
     }
 }

@@ -107,6 +107,15 @@ impl Forest {
         }
     }
 
+    /// The start of a scan came to nothing, and is to be tried again.
+    pub(crate) fn want_again_if_queued(&mut self, wanted: Wanted) {
+        let id = self.places.resolve(wanted.place);
+        let place = id.map(|id| self.places.get(id));
+        if place.is_some_and(|place| place.is(flags::QUEUED) && !place.is(flags::LISTING)) {
+            self.want_again(wanted);
+        }
+    }
+
     /// A place has one entry in the queue; None if it has it already, or is gone.
     fn enter(&mut self, wanted: Wanted) -> Option<PlaceId> {
         let place = self.places.resolve(wanted.place);

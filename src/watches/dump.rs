@@ -1,12 +1,12 @@
 //! Plain watches as text, for people.
 
 use super::{NO_PLACE, Watches};
-use crate::debug::Quoted;
+use crate::debug::{Quoted, Report};
 use std::fmt::{self, Write as _};
 
 impl Watches {
     /// Appends what is left to be done.
-    pub(crate) fn dump_work(&self, text: &mut String) -> fmt::Result {
+    pub(crate) fn dump_work(&self, text: &mut Report) -> fmt::Result {
         let (endings, unheld) = (self.endings.len(), self.unheld.len());
         writeln!(
             text,
@@ -15,7 +15,7 @@ impl Watches {
     }
 
     /// Appends a plain watch.
-    pub(crate) fn dump_plain(&self, index: u32, text: &mut String) -> fmt::Result {
+    pub(crate) fn dump_plain(&self, index: u32, text: &mut Report) -> fmt::Result {
         let plain = &self.plains[index];
         let (id, path) = (plain.id().as_raw(), Quoted(plain.path.to_bytes()));
         write!(

@@ -6,10 +6,13 @@ mod plain;
 mod shortcut;
 mod table;
 
+use crate::advice::text;
 use crate::error::{Error, Result};
 use crate::mask::Mask;
+use crate::memory::Room;
 use crate::slab::Slab;
 use crate::stream::{Outbox, Position, RawEvent, Record};
+use crate::sys::Sys;
 use crate::watch_id::WatchId;
 use plain::Plain;
 use shortcut::Shortcuts;
@@ -51,10 +54,12 @@ impl Watches {
     }
 
     /// All IDs, in the order in which they were given.
-    pub(crate) fn ids(&self) -> Vec<WatchId> {
-        let mut ids: Vec<WatchId> = self.ids.keys().map(|&raw| WatchId::from_raw(raw)).collect();
+    pub(crate) fn ids(&self) -> Sys<Vec<WatchId>> {
+        let mut ids = Vec::new();
+        ids.make_room(self.ids.len())?;
+        ids.extend(self.ids.keys().map(|&raw| WatchId::from_raw(raw)));
         ids.sort_unstable();
-        ids
+        Ok(ids)
     }
 
     pub(crate) fn name_tree(&mut self, id: WatchId, index: u32) {
@@ -191,8 +196,8 @@ impl Watches {
 
     // The short way of an event.
 
-    /// Tells an event of an entry in a directory of which all is known; false if it takes the long way. `version` is that
-    /// of the trees.
+    /// Tells an event of an entry in a directory of which all is known; false if it takes the long way, also for want of
+    /// memory. `version` is that of the trees.
     #[inline]
     pub(crate) fn tell_shortly(
         &self,
@@ -215,7 +220,7 @@ impl Watches {
                 cookie: event.cookie,
                 ..Record::NONE
             };
-            out.tell_shortly(shortcut.path(), event.name, record);
+            return out.tell_shortly(shortcut.path(), event.name, record);
         }
         true
     }
@@ -258,7 +263,7 @@ impl Watches {
 }
 
 fn no_such_watch(id: WatchId) -> Error {
-    let text = format!(
+    let text = text!(
         "this instance has no watch with ID {}: it has ended, or belongs to another instance",
         id.as_raw()
     );

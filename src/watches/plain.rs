@@ -2,6 +2,7 @@
 
 use super::table::{NO_PLACE, Owner, PlaceId};
 use super::{Target, Watches};
+use crate::advice::text;
 use crate::error::{Error, Result};
 use crate::mask::Mask;
 use crate::stream::{Outbox, Position, RawEvent, Record};
@@ -281,12 +282,12 @@ impl Watches {
         self.plains[index].id
     }
 
-    pub(crate) fn plain_path(&self, index: u32) -> CString {
-        self.plains[index].path.clone()
+    pub(crate) fn plain_path(&self, index: u32) -> &CStr {
+        &self.plains[index].path
     }
 
-    pub(crate) fn set_plain_path(&mut self, index: u32, path: &CStr) {
-        self.plains[index].path = path.to_owned();
+    pub(crate) fn set_plain_path(&mut self, index: u32, path: CString) {
+        self.plains[index].path = path;
         self.changed();
     }
 
@@ -327,7 +328,7 @@ impl Mask {
 pub(crate) fn ended_watch(id: WatchId) -> Error {
     Error::new(
         libc::ENOENT,
-        format!(
+        text!(
             "the watch with ID {} has ended already; its IGNORED is on the way",
             id.as_raw()
         ),

@@ -33,6 +33,7 @@ pub use schedule::{Call, CallKind, Schedule, set_schedule};
 pub use steps::Pending;
 pub use touch::{Aspect, Effect, Touch};
 
+use crate::memory;
 use arena::Arena;
 use files::File;
 use inodes::{Dentry, DentryId, Filesystem, Inode};
@@ -117,7 +118,7 @@ pub fn reset(limits: Limits) {
 }
 
 pub fn with_kernel<R>(f: impl FnOnce(&mut Kernel) -> R) -> R {
-    KERNEL.with_borrow_mut(f)
+    memory::outside(|| KERNEL.with_borrow_mut(f))
 }
 
 impl Kernel {

@@ -2,6 +2,7 @@
 
 use super::touch::{self, Aspect, Touch};
 use super::{Kernel, with_kernel};
+use crate::memory;
 use crate::sys::Sys;
 use std::cell::RefCell;
 
@@ -95,6 +96,14 @@ pub(super) fn pause(preview: impl FnOnce(&Kernel) -> Preview) {
 }
 
 fn ask(kind: CallKind, number: u64, preview: impl FnOnce(&Kernel) -> Preview) -> Option<i32> {
+    memory::outside(|| ask_schedule(kind, number, preview))
+}
+
+fn ask_schedule(
+    kind: CallKind,
+    number: u64,
+    preview: impl FnOnce(&Kernel) -> Preview,
+) -> Option<i32> {
     let is_idle = |slot: &Slot| matches!(slot, Slot::Idle(None));
     if SCHEDULE.with_borrow(is_idle) {
         return None;
@@ -114,7 +123,7 @@ fn ask(kind: CallKind, number: u64, preview: impl FnOnce(&Kernel) -> Preview) ->
         locks,
     } = with_kernel(|kernel| preview(kernel));
     aspects.extend(locks.map(|inode| Touch::reads(inode, Aspect::Lock)));
-    let errno = schedule(&Call {
+    let call = Call {
         kind,
         number,
         touches: touch::inodes(&aspects),
@@ -122,7 +131,8 @@ fn ask(kind: CallKind, number: u64, preview: impl FnOnce(&Kernel) -> Preview) ->
         reads_queue,
         tells,
         locks,
-    });
+    };
+    let errno = schedule(&call);
     if SCHEDULE.with_borrow(|slot| matches!(slot, Slot::Busy)) {
         SCHEDULE.set(Slot::Idle(Some(schedule)));
     }
