@@ -18,6 +18,11 @@ impl Hasher for SpreadHasher {
     }
 
     #[inline]
+    fn write_u64(&mut self, n: u64) {
+        self.write_u32(n as u32 ^ (n >> 32) as u32);
+    }
+
+    #[inline]
     fn write_u32(&mut self, n: u32) {
         // The map takes its buckets from the low bits and its tags from the seven highest.
         const TAG: u64 = 0x7f << 57;

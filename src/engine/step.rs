@@ -154,17 +154,17 @@ impl Engine {
             if pace.until().is_some_and(|tree| !self.is_setting_up(tree)) {
                 return Ok(Filled::Done);
             }
-            let step = self.next_step();
-            if step.is_long() && pace.is_over() {
-                return Ok(Filled::Done);
-            }
             if memory::renew().is_err() {
-                // What is ready goes out first.
+                // What is ready goes out first, where it is taken.
                 pace.stop();
-                return match self.has_events() {
+                return match self.has_events() && pace.until().is_none() {
                     true => Ok(Filled::Done),
                     false => Err(libc::ENOMEM),
                 };
+            }
+            let step = self.next_step();
+            if step.is_long() && pace.is_over() {
+                return Ok(Filled::Done);
             }
             match self.take(step, pace)? {
                 Flow::On => {}

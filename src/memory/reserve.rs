@@ -187,6 +187,9 @@ impl Inner {
             self.short.set(false);
             return Ok(());
         }
+        if is_starving() {
+            return Err(libc::ENOMEM);
+        }
         let chunk = chunks::map(size)?;
         self.retire();
         self.chunk.set(chunk);

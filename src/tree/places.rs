@@ -6,7 +6,13 @@ use super::flags::{self, Telling};
 use super::index::Index;
 use super::name::Name;
 use crate::watches::{NO_PLACE, PlaceId};
-use std::hash::{BuildHasher, Hasher, RandomState};
+#[cfg(not(simulation))]
+use std::hash::RandomState as Seed;
+use std::hash::{BuildHasher, Hasher};
+
+/// Equal runs are equal to the byte.
+#[cfg(simulation)]
+type Seed = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;
 
 /// A place that may be gone by the time it is looked at: the number is used again, the generation is not.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -102,7 +108,7 @@ pub(crate) struct Places {
     free: PlaceId,
     /// Hash of parent and name -> the first place with that hash.
     index: Index,
-    hasher: RandomState,
+    seed: Seed,
     /// How many records are not free.
     used: usize,
     /// The memory is being dropped, a part at a time.
@@ -119,7 +125,7 @@ impl Default for Places {
             blocks: Vec::new(),
             free: NO_PLACE,
             index: Index::default(),
-            hasher: RandomState::new(),
+            seed: Seed::default(),
             used: 0,
             dropping: false,
             version: 0,
@@ -457,7 +463,7 @@ impl Places {
 
     /// Seeded, so that nobody can choose names that collide.
     fn hash(&self, parent: PlaceId, name: &[u8]) -> u32 {
-        let mut hasher = self.hasher.build_hasher();
+        let mut hasher = self.seed.build_hasher();
         hasher.write_u32(parent);
         hasher.write(name);
         hasher.finish() as u32

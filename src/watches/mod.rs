@@ -11,12 +11,14 @@ use crate::error::{Error, Result};
 use crate::mask::Mask;
 use crate::memory::Room;
 use crate::slab::Slab;
+use crate::spread::SpreadHasher;
 use crate::stream::{Outbox, Position, RawEvent, Record};
 use crate::sys::Sys;
 use crate::watch_id::WatchId;
 use plain::Plain;
 use shortcut::Shortcuts;
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasherDefault;
 use table::Table;
 
 pub(crate) use plain::{Addition, ended_watch};
@@ -31,7 +33,7 @@ pub(crate) enum Target {
 
 #[derive(Default)]
 pub(crate) struct Watches {
-    ids: HashMap<u64, Target>,
+    ids: HashMap<u64, Target, BuildHasherDefault<SpreadHasher>>,
     owners: Table,
     plains: Slab<Plain>,
     /// Ends of watches that the kernel does not tell of, by their position in the stream.

@@ -87,11 +87,12 @@ fn play_but(open: BTreeSet<u64>, first: u64, length: Length, lines: usize) -> Ta
     }
     let rate = counts.operations as f64 / start.elapsed().as_secs_f64();
     println!(
-        "seeds {first} to {}: {} operations ({rate:.0} operations/s), {} system calls, {} faults injected, {} overflows, {} errors told, {} repairs without an overflow, most calls in one call: {}",
+        "seeds {first} to {}: {} operations ({rate:.0} operations/s), {} system calls, {} faults injected, {} calls without memory, {} overflows, {} errors told, {} repairs without an overflow, most calls in one call: {}",
         first + tally.runs - 1,
         counts.operations,
         counts.calls,
         counts.failed,
+        counts.without_memory,
         counts.overflows,
         counts.errors,
         counts.repairs,

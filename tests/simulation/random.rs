@@ -6,7 +6,7 @@ use std::ffi::CString;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
-use asyncinotify::simulation::{Instance, Limits, Operation, reset, with_kernel};
+use asyncinotify::simulation::{Instance, Limits, Operation, reset, starve, with_kernel};
 use asyncinotify::{Filter, Mask, RecursiveFlags, RecursiveOptions, WatchId};
 use libc::{IN_ALL_EVENTS, IN_ONLYDIR};
 
@@ -28,6 +28,7 @@ pub struct Counts {
     pub errors: u64,
     pub repairs: u64,
     pub calls: u64,
+    pub without_memory: u64,
 }
 
 impl Counts {
@@ -38,6 +39,7 @@ impl Counts {
         self.errors += other.errors;
         self.repairs += other.repairs;
         self.calls += other.calls;
+        self.without_memory += other.without_memory;
     }
 }
 
@@ -47,6 +49,8 @@ struct Run {
     dice: Rc<RefCell<Dice>>,
     settings: Settings,
     rng: Rng,
+    /// Decides when memory runs out, in runs in which it does.
+    droughts: Option<Rng>,
 }
 
 /// Plays a seed.
@@ -71,12 +75,20 @@ pub fn play(seed: u64, trace: bool) -> (Played, Counts, Settings) {
     stage.limit = 100_000;
     stage.lot = Some(Box::new(dice.clone()));
     let stage = Rc::new(RefCell::new(stage));
-    let found = guarded(|| Run::new(&stage, &dice, settings, rng)?.go());
+    let mut droughts = Rng::new(mix(&[seed, 2]));
+    let droughts = droughts.one_in(5).then_some(droughts);
+    let found = guarded(|| {
+        let mut run = Run::new(&stage, &dice, settings, rng)?;
+        run.droughts = droughts;
+        run.go()
+    });
+    starve(0);
     let mut counts = Counts {
         operations: stage.borrow().done,
         failed: dice.borrow().failed,
         overflows: stage.borrow().overflows,
         calls: with_kernel(|kernel| kernel.calls()),
+        without_memory: stage.borrow().without_memory,
         ..Counts::default()
     };
     for judge in &stage.borrow().judges {
@@ -110,7 +122,37 @@ impl Run {
             dice: dice.clone(),
             settings,
             rng,
+            droughts: None,
         })
+    }
+
+    /// Calls `f`, perhaps while memory is short.
+    fn in_drought<R>(&mut self, f: impl FnOnce(&mut Run) -> R) -> R {
+        /// Most calls ask for memory a few times, or not at all.
+        const LENGTHS: [u32; 5] = [1, 3, 20, 200, 5000];
+        let length = self.droughts.as_mut().map_or(0, |rng| {
+            let times = *rng.pick(&LENGTHS) + rng.below(20) as u32;
+            if rng.one_in(3) { times } else { 0 }
+        });
+        if length > 0 {
+            let mut stage = self.stage.borrow_mut();
+            stage.in_drought = true;
+            stage.note(|| format!("no memory {length} times"));
+        }
+        starve(length);
+        let result = f(self);
+        starve(0);
+        self.stage.borrow_mut().in_drought = false;
+        result
+    }
+
+    /// Removes a watch, which can't fail for want of memory twice.
+    fn rm_watch(&mut self, watch: u64) -> asyncinotify::Result<()> {
+        let id = WatchId::from_raw(watch);
+        match self.in_drought(|run| run.instance.rm_watch(id)) {
+            Err(error) if error.errno == libc::ENOMEM => self.instance.rm_watch(id),
+            other => other,
+        }
     }
 
     fn go(&mut self) -> Verdict {
@@ -160,7 +202,7 @@ impl Run {
                 .any(|judge| judge.watch == watch && judge.replica.ended)
         };
         if !ended {
-            let removed = self.instance.rm_watch(WatchId::from_raw(watch));
+            let removed = self.rm_watch(watch);
             let mut stage = self.stage.borrow_mut();
             stage.note(|| "rm_watch of a tree".into());
             // Its end may be queued already.
@@ -211,7 +253,12 @@ impl Run {
             filter: settings.refused.map(refuse),
         };
         self.dice.borrow_mut().kept = Some(path.to_vec());
-        let added = add_tree(&mut self.instance, &self.stage, at, mask, options);
+        let added = self.in_drought(|run| {
+            let Run {
+                instance, stage, ..
+            } = run;
+            add_tree(instance, stage, at, mask, options)
+        });
         self.dice.borrow_mut().kept = None;
         if added?.is_none() {
             self.stage.borrow_mut().judges.remove(at);
@@ -227,7 +274,8 @@ impl Run {
                 self.limit();
             }
             if !self.settings.lazy || self.rng.one_in(3) {
-                take(&mut self.instance, &self.stage, self.settings.batch)?;
+                let batch = self.settings.batch;
+                self.in_drought(|run| take(&mut run.instance, &run.stage, batch))?;
             }
             if idle {
                 return Ok(());
@@ -375,7 +423,7 @@ impl Run {
             .collect();
         for watch in plains {
             if self.rng.one_in(2) {
-                let removed = self.instance.rm_watch(WatchId::from_raw(watch));
+                let removed = self.rm_watch(watch);
                 let mut stage = self.stage.borrow_mut();
                 if let Some(plain) = stage
                     .plains
@@ -406,9 +454,8 @@ impl Run {
         }
         let mask = *self.rng.pick(&[IN_ALL_EVENTS, WHOLE]);
         let name = CString::new(path).expect("no NUL");
-        let added = self
-            .instance
-            .add_watch(&name, Mask::from_bits_retain(mask | IN_ONLYDIR));
+        let mask_given = Mask::from_bits_retain(mask | IN_ONLYDIR);
+        let added = self.in_drought(|run| run.instance.add_watch(&name, mask_given));
         if let Ok(watch) = added {
             // What pends may have changed the directory by now.
             let now = self.stage.borrow().disk.clone();

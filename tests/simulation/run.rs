@@ -290,7 +290,9 @@ pub fn add_tree(
     let id = match added {
         Ok(id) => id,
         Err(error) => {
-            let allowed = borrowed.judges[judge].may_be_refused();
+            let no_memory = borrowed.in_drought && error.errno == libc::ENOMEM;
+            borrowed.without_memory += u64::from(no_memory);
+            let allowed = no_memory || borrowed.judges[judge].may_be_refused();
             drop(borrowed);
             return if allowed {
                 Ok(None)
@@ -387,9 +389,10 @@ pub fn take(instance: &mut Instance, stage: &Shared, batch: usize) -> Verdict<us
     })?;
     verdict?;
     if matches!(&took, Err(error) if error.errno == libc::ENOMEM)
-        && stage.borrow().judges.iter().any(|judge| judge.excused)
+        && (stage.borrow().in_drought || stage.borrow().judges.iter().any(|judge| judge.excused))
     {
         // Nothing is lost, and it may be tried again.
+        stage.borrow_mut().without_memory += 1;
         return Ok(0);
     }
     took.map_err(|error| fault("get-events", error))

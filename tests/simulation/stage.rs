@@ -58,6 +58,10 @@ pub struct Stage {
     /// Steps of the world in all.
     pub stepped: u64,
     pub overflows: u64,
+    /// A call of ours is under way that may find no memory.
+    pub in_drought: bool,
+    /// So many of them have said so.
+    pub without_memory: u64,
     pub plains: Vec<Plain>,
 }
 
@@ -101,6 +105,8 @@ impl Stage {
             lot: None,
             done: 0,
             stepped: 0,
+            in_drought: false,
+            without_memory: 0,
             overflows: 0,
             plains: Vec::new(),
         }
