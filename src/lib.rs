@@ -8,8 +8,16 @@
 //! hands it to a consumer. `tree` makes no system call: what it wants of the disk it asks `scan` for. What a scan finds comes
 //! back as events at the position in the stream where it was true. `docs/ARCHITECTURE.md` tells the whole story.
 
+#![cfg_attr(
+    not(any(test, simulation)),
+    warn(clippy::disallowed_methods, clippy::disallowed_types)
+)]
+
+// What may end the process for want of memory (clippy.toml) is allowed in modules that run with an instance's reserve
+// lent: it has what they may need in one step.
 mod advice;
 mod debug;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 mod engine;
 mod error;
 #[cfg(not(simulation))]
@@ -18,15 +26,21 @@ mod fixed_text;
 mod instance;
 mod mask;
 mod memory;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 mod scan;
 #[cfg(simulation)]
 pub mod simulation;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 mod slab;
 mod spread;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 mod stream;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 mod sys;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 mod tree;
 mod watch_id;
+#[allow(clippy::disallowed_methods, clippy::disallowed_types)]
 mod watches;
 
 #[cfg(not(simulation))]

@@ -15,5 +15,7 @@ mod shared;
 pub use reserve::starve;
 pub(crate) use reserve::{Reserve, foresee, is_short, outside, renew};
 pub(crate) use reserved::{Locked, Reserved};
+#[cfg(not(simulation))]
+pub(crate) use room::grow;
 pub(crate) use room::{Room, copy_of, try_box};
 pub(crate) use shared::Shared;

@@ -15,6 +15,8 @@ use std::ptr::{self, NonNull, null_mut};
 
 /// What a step needs besides the growth of what is large: a block of places, names, nodes of maps, a path.
 const SMALLEST: usize = 320 * 1024;
+/// A chunk begins with one, and is as long as several.
+const PAGE: usize = 4096;
 /// The largest thing that has grown so far may double once more in a step, and smaller ones with it.
 const TIMES_LARGEST: usize = 3;
 
@@ -181,9 +183,10 @@ impl Inner {
 
     #[cold]
     fn renew(&self) -> Result<(), i32> {
-        // Rounded up, so that it need not grow often.
-        let size = self.needed().next_power_of_two();
-        if size <= self.size.get() && self.is_given_back() {
+        let needed = self.needed();
+        // A quarter more, so that it need not grow often.
+        let size = (needed + needed / 4).next_multiple_of(PAGE);
+        if needed <= self.size.get() && self.is_given_back() {
             self.short.set(false);
             return Ok(());
         }
@@ -224,13 +227,11 @@ impl Inner {
 
     /// A piece of the chunk; NULL where it has no room for it.
     pub(super) fn take(&self, layout: Layout) -> *mut u8 {
-        /// A chunk begins with a page.
-        const MOST_ALIGNED: usize = 4096;
         self.short.set(true);
         let used = self.used.get();
         let start = used.max(chunks::HEAD).next_multiple_of(layout.align());
         let end = start.checked_add(layout.size());
-        let fits = end.filter(|&end| end <= self.size.get() && layout.align() <= MOST_ALIGNED);
+        let fits = end.filter(|&end| end <= self.size.get() && layout.align() <= PAGE);
         let Some(end) = fits else {
             return null_mut();
         };

@@ -27,6 +27,14 @@ impl<T> Room for Vec<T> {
     }
 }
 
+/// Room for so many bytes more, out of the reserve if it has to be: it is asked for in the middle of a step, which begins
+/// anew where it is refused. The reserve is not made larger because of it.
+#[cfg(not(simulation))]
+pub(crate) fn grow(bytes: &mut Vec<u8>, more: usize) -> Result<(), i32> {
+    may_be_refused(|| bytes.try_reserve(more))
+        .or_else(|_| bytes.try_reserve(more).map_err(|_| libc::ENOMEM))
+}
+
 impl<T> Room for VecDeque<T> {
     #[inline]
     fn make_room(&mut self, more: usize) -> Result<(), i32> {

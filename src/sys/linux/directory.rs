@@ -2,6 +2,7 @@
 
 use super::inotify::InotifyFd;
 use crate::mask::Mask;
+use crate::memory;
 use crate::sys::dirent::{self, Chunk, Kind};
 use crate::sys::{Sys, check, errno};
 use std::cell::Cell;
@@ -141,7 +142,7 @@ impl Directory {
     /// Appends a chunk of raw directory entries to `buffer`; none at the end.
     pub(crate) fn read(&self, buffer: &mut Vec<u8>) -> Sys<Chunk> {
         const CHUNK: usize = 32 * 1024;
-        buffer.try_reserve(CHUNK).map_err(|_| libc::ENOMEM)?;
+        memory::grow(buffer, CHUNK)?;
         let spare = &mut buffer.spare_capacity_mut()[..CHUNK];
         // SAFETY: the kernel writes at most CHUNK bytes into memory that `spare` borrows.
         let n = unsafe {

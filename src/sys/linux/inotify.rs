@@ -1,6 +1,7 @@
 //! The kernel's inotify instance.
 
 use crate::mask::{InitFlags, Mask};
+use crate::memory;
 use crate::sys::{Sys, check, errno};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -66,7 +67,7 @@ impl InotifyFd {
         if self.blocking && !self.has_events()? {
             return Ok(0);
         }
-        buffer.try_reserve(max).map_err(|_| libc::ENOMEM)?;
+        memory::grow(buffer, max)?;
         loop {
             let spare = &mut buffer.spare_capacity_mut()[..max];
             // SAFETY: the kernel writes at most `max` bytes into memory that `spare` borrows.
