@@ -36,10 +36,20 @@
  *   A function that can fail returns an int, or an intptr_t where it counts: 0 or a count for success, a negative errno
  *   for failure. asyncinotify_strerror() has a text for each, asyncinotify_last_error_message() the whole story. errno
  *   itself means nothing after a call. NULL and nonsense are answered with -EINVAL, a stale or foreign watch with
- *   -ENOENT. Two errors are possible everywhere and not repeated below:
+ *   -ENOENT. Three errors are possible everywhere and not always repeated below:
  *     -ECANCELED        another thread closed the handle while the call was under way
+ *     -ENOMEM           no memory; see MEMORY
  *     -ENOTRECOVERABLE  a bug in the library; the message has the details, please report it
  *   Output parameters are written on success only.
+ *
+ * MEMORY
+ *   No function ends the process because memory is short. A call that gets none returns -ENOMEM; nothing is lost, and it
+ *   may be repeated. A call that takes events may return -ENOMEM with events to come: the pollable descriptor stays
+ *   readable then. asyncinotify_close() and asyncinotify_wake() take no memory. Each handle sets some hundred KiB of address
+ *   space aside, which is no memory before it is needed; with large trees more. Two things are outside of the library's
+ *   hands: the loader ends the process if it has no memory for the thread-local data of a library that was opened with
+ *   dlopen(3), at a thread's first call; and the first path of more than 64 KiB that an event tells may be too long for
+ *   what is set aside.
  *
  * HANDLES
  *   An `asyncinotify *` is a token that is looked up in each call, not an address: it can't be dereferenced, and NULL, a

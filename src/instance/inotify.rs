@@ -89,11 +89,13 @@ impl Inotify {
         let cloexec = flags.contains(InitFlags::CLOEXEC);
         let fd = InotifyFd::new(flags).map_err(failed(Call::InotifyInit))?;
         let fd = Shared::new(fd).map_err(no_memory)?;
-        let reserve = Reserve::new().map_err(no_memory)?;
+        let mut reserve = Reserve::new().map_err(no_memory)?;
         let ready = EventFd::new(cloexec).map_err(failed(Call::Eventfd))?;
         let wake = EventFd::new(cloexec).map_err(failed(Call::Eventfd))?;
         let sources = [fd.as_raw_fd(), ready.as_raw_fd(), wake.as_raw_fd()];
-        let pollable = Pollable::new(&sources).map_err(failed(Call::EpollCreate))?;
+        // What mio allocates can't be refused.
+        let pollable = reserve.during(|| Pollable::new(&sources));
+        let pollable = pollable.map_err(failed(Call::EpollCreate))?;
         if !cloexec {
             pollable.keep_over_exec().map_err(failed(Call::Fcntl))?;
         }

@@ -12,8 +12,10 @@ mod room;
 mod shared;
 
 #[cfg(simulation)]
+pub(crate) use reserve::outside;
+#[cfg(simulation)]
 pub use reserve::starve;
-pub(crate) use reserve::{Reserve, foresee, is_short, outside, renew};
+pub(crate) use reserve::{Reserve, foresee, is_short, renew};
 pub(crate) use reserved::{Locked, Reserved};
 #[cfg(not(simulation))]
 pub(crate) use room::grow;

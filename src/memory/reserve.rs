@@ -144,6 +144,14 @@ impl Reserve {
         unsafe { self.0.as_ref() }
     }
 
+    /// Runs `f` with the reserve lent to this thread.
+    #[cfg(not(simulation))]
+    pub(crate) fn during<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: it is borrowed for as long as `f` runs, and nobody else can use it.
+        let _lent = unsafe { self.lend() };
+        f()
+    }
+
     /// Lends the reserve to this thread.
     ///
     /// # Safety
