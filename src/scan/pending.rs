@@ -23,6 +23,8 @@ impl<'a> Pending<'a> {
             subdirectories: Vec::new(),
             events: Vec::new(),
         };
+        // In a storm they are many: counted first, they are not moved as they become more.
+        pending.events.make_room(stream.pending().count())?;
         for (position, event) in stream.pending() {
             pending.lost |= event.mask & Mask::Q_OVERFLOW.bits() != 0;
             let structural = event.mask & Forest::structural().bits() != 0;
@@ -30,7 +32,6 @@ impl<'a> Pending<'a> {
                 pending.subdirectories.make_room(1)?;
                 pending.subdirectories.push((event.wd, event.name));
             }
-            pending.events.make_room(1)?;
             pending.events.push((position, event));
         }
         pending.subdirectories.sort_unstable();
