@@ -19,15 +19,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// A path that stays right when the working directory changes; the path itself where that can't be told.
-pub(super) fn absolute(path: &CStr) -> Sys<Vec<u8>> {
-    let path = path.to_bytes();
-    if path.len() >= libc::PATH_MAX as usize {
-        // It leads nowhere, and there may be no memory for as much as std takes.
-        return memory::copy_of(path);
-    }
-    match std::path::absolute(Path::new(OsStr::from_bytes(path))) {
-        Ok(absolute) => Ok(absolute.into_os_string().into_encoded_bytes()),
-        Err(_) => memory::copy_of(path),
+pub(super) fn absolute(path: &CStr) -> Vec<u8> {
+    match std::path::absolute(Path::new(OsStr::from_bytes(path.to_bytes()))) {
+        Ok(absolute) => absolute.into_os_string().into_encoded_bytes(),
+        Err(_) => path.to_bytes().to_vec(),
     }
 }
 
@@ -35,17 +30,15 @@ fn add_failed(errno: i32, path: &CStr) -> Error {
     Call::AddWatch.failed(errno, Some(path))
 }
 
-/// Before a path is copied: it is one that the kernel would take, and there is memory for a step.
-fn begin(path: &CStr, failed: impl FnOnce(i32, &CStr) -> Error) -> Result<()> {
-    if path.count_bytes() >= libc::PATH_MAX as usize {
-        return Err(failed(libc::ENAMETOOLONG, path));
-    }
-    memory::renew().map_err(|errno| failed(errno, path))
+/// Before a path is copied, which may be of any length: there is memory for that.
+pub(super) fn prepare_for(path: &CStr) -> Sys<()> {
+    memory::foresee(path.count_bytes());
+    memory::renew()
 }
 
 impl Engine {
     pub(crate) fn add_watch(&mut self, path: &CStr, mask: Mask) -> Result<WatchId> {
-        begin(path, add_failed)?;
+        prepare_for(path).map_err(|errno| add_failed(errno, path))?;
         let added = self.add_plain(path, mask);
         self.show_added("add_watch", path, mask, &added);
         added
@@ -214,9 +207,7 @@ impl Engine {
         mask: Mask,
         options: RecursiveOptions,
     ) -> Result<WatchId> {
-        begin(path, |errno, path| {
-            Call::OpenDirectory.failed(errno, Some(path))
-        })?;
+        prepare_for(path).map_err(|errno| Call::OpenDirectory.failed(errno, Some(path)))?;
         let added = self.add_root(path, mask, options);
         self.show_added("add_recursive", path, mask, &added);
         added
@@ -247,7 +238,7 @@ impl Engine {
         }
         let failed = |errno| Call::OpenDirectory.failed(errno, Some(path));
         let follow = !mask.contains(Mask::DONT_FOLLOW);
-        let absolute = absolute(path).map_err(failed)?;
+        let absolute = absolute(path);
         self.watches.asks_for(mask);
         let (scans, mut work) = self.scans();
         let name = base_name(&absolute).to_vec();

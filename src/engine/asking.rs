@@ -4,7 +4,7 @@ use super::Engine;
 use crate::advice::text;
 use crate::error::{Error, Result};
 use crate::mask::Mask;
-use crate::memory::{self, Room, copy_of};
+use crate::memory::{Room, copy_of};
 use crate::sys::Sys;
 use crate::tree::Forest;
 use crate::watch_id::WatchId;
@@ -33,9 +33,9 @@ impl Engine {
                 self.watches.set_plain_path(index, copied);
             }
             Target::Tree(index) => {
-                memory::renew().map_err(no_memory)?;
+                super::adding::prepare_for(path).map_err(no_memory)?;
                 let copied = copy_of(path.to_bytes()).map_err(no_memory)?;
-                let absolute = super::adding::absolute(path).map_err(no_memory)?;
+                let absolute = super::adding::absolute(path);
                 let (forest, mut fx) = self.trees();
                 forest.set_tree_path(index, copied, absolute, &mut fx);
             }
