@@ -113,13 +113,19 @@ impl Scans {
         Ok(())
     }
 
+    /// The newest listing comes to nothing.
     fn listing_failed(&mut self, errno: i32, work: &mut Work<'_>) {
         let Some(listing) = self.listings.pop_back() else {
             return;
         };
         self.abandon(listing.wd, work);
-        if let Some(id) = listing.place(work.forest) {
-            work.forest.set_listing(id, false);
+        let Some(id) = listing.place(work.forest) else {
+            return;
+        };
+        work.forest.set_listing(id, false);
+        if listing.epoch != work.forest.tree_of(id).epoch() {
+            work.forest.was_overtaken(id);
+        } else if work.forest.place(id).is(flags::QUEUED) {
             self.scan_failed(id, errno, work);
         }
     }
@@ -199,8 +205,14 @@ impl Scans {
         if work.watches.hears_reading() {
             self.close_listed();
         }
-        let told = self.wait_for_parent().is_ok();
+        let waited = self.wait_for_parent();
         work.stream.drain()?;
+        if let Err(errno) = waited {
+            while !self.listings.is_empty() {
+                self.listing_failed(errno, work);
+            }
+            return Ok(());
+        }
         let mut results: Vec<Option<Before>> = Vec::new();
         let pending = match work.stream.is_decoded() {
             true => None,
@@ -209,7 +221,7 @@ impl Scans {
         let pending = pending.as_ref();
         for listing in &self.listings {
             let allows = |id: PlaceId| {
-                told && pending.is_none_or(|it| {
+                pending.is_none_or(|it| {
                     it.allows_scan(id, listing.wd, work.forest)
                         && !(listing.is_leaf && it.tells_of_entries(listing.wd))
                 })

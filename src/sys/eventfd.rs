@@ -1,6 +1,6 @@
 //! A non-blocking eventfd: readable while its counter is not zero.
 
-use super::{Sys, check, errno};
+use super::{Sys, check, uninterrupted};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 pub(crate) struct EventFd(OwnedFd);
@@ -20,23 +20,23 @@ impl EventFd {
     /// Async-signal-safe. A counter at its maximum stays readable, so that failure is none.
     pub(crate) fn signal(&self) -> Sys<()> {
         let one = 1u64.to_ne_bytes();
+        let fd = self.0.as_raw_fd();
         // SAFETY: the buffer is 8 bytes long, as eventfd(2) asks.
-        let n = unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-        match n {
-            8 => Ok(()),
-            _ => match errno() {
-                libc::EAGAIN => Ok(()),
-                other => Err(other),
-            },
+        match uninterrupted(|| unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) }) {
+            Ok(_) | Err(libc::EAGAIN) => Ok(()),
+            Err(other) => Err(other),
         }
     }
 
     /// Makes the fd unreadable; how often it was signalled since the last time.
     pub(crate) fn clear(&self) -> u64 {
         let mut count = [0u8; 8];
+        let (fd, room) = (self.0.as_raw_fd(), count.len());
         // SAFETY: the buffer is 8 bytes long, as eventfd(2) asks.
-        let n = unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
-        if n == 8 { u64::from_ne_bytes(count) } else { 0 }
+        match uninterrupted(|| unsafe { libc::read(fd, count.as_mut_ptr().cast(), room) }) {
+            Ok(_) => u64::from_ne_bytes(count),
+            Err(_) => 0,
+        }
     }
 }
 

@@ -40,6 +40,20 @@ fn errno() -> i32 {
 
 /// Turns the -1 of a system call into its errno.
 #[cfg(not(simulation))]
-fn check(result: libc::c_int) -> Sys<libc::c_int> {
-    if result < 0 { Err(errno()) } else { Ok(result) }
+fn check<T: PartialOrd + Default>(result: T) -> Sys<T> {
+    match result < T::default() {
+        true => Err(errno()),
+        false => Ok(result),
+    }
+}
+
+/// Makes a system call, once more after each signal. Filesystems in user space and on the network are interrupted, too.
+#[cfg(not(simulation))]
+fn uninterrupted<T: PartialOrd + Default>(mut call: impl FnMut() -> T) -> Sys<T> {
+    loop {
+        match check(call()) {
+            Err(libc::EINTR) => {}
+            result => return result,
+        }
+    }
 }

@@ -4,7 +4,7 @@ use super::inotify::InotifyFd;
 use crate::mask::Mask;
 use crate::memory;
 use crate::sys::dirent::{self, Chunk, Kind};
-use crate::sys::{Sys, check, errno};
+use crate::sys::{Sys, uninterrupted};
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::hash::{BuildHasher, RandomState};
@@ -113,9 +113,10 @@ impl Directory {
 
     pub(crate) fn identity(&self) -> Sys<Identity> {
         let mut stat = std::mem::MaybeUninit::<libc::stat>::uninit();
+        let fd = self.0.as_raw_fd();
         // SAFETY: fstat fills the struct when it returns 0.
         unsafe {
-            check(libc::fstat(self.0.as_raw_fd(), stat.as_mut_ptr()))?;
+            uninterrupted(|| libc::fstat(fd, stat.as_mut_ptr()))?;
             let stat = stat.assume_init();
             Ok(Identity {
                 dev: stat.st_dev,
@@ -144,18 +145,9 @@ impl Directory {
         const CHUNK: usize = 32 * 1024;
         memory::grow(buffer, CHUNK)?;
         let spare = &mut buffer.spare_capacity_mut()[..CHUNK];
+        let (fd, into) = (self.0.as_raw_fd(), spare.as_mut_ptr());
         // SAFETY: the kernel writes at most CHUNK bytes into memory that `spare` borrows.
-        let n = unsafe {
-            libc::syscall(
-                libc::SYS_getdents64,
-                self.0.as_raw_fd(),
-                spare.as_mut_ptr(),
-                CHUNK,
-            )
-        };
-        if n < 0 {
-            return Err(errno());
-        }
+        let n = uninterrupted(|| unsafe { libc::syscall(libc::SYS_getdents64, fd, into, CHUNK) })?;
         let start = buffer.len();
         // SAFETY: the kernel has filled `n` bytes behind the old length.
         unsafe { buffer.set_len(start + n as usize) };
@@ -197,7 +189,7 @@ impl Directory {
         // SAFETY: fstatat fills the struct when it returns 0; `name` is NUL-terminated.
         unsafe {
             let (fd, flags) = (self.0.as_raw_fd(), libc::AT_SYMLINK_NOFOLLOW);
-            check(libc::fstatat(fd, name.as_ptr(), stat.as_mut_ptr(), flags))?;
+            uninterrupted(|| libc::fstatat(fd, name.as_ptr(), stat.as_mut_ptr(), flags))?;
             Ok(stat.assume_init())
         }
     }
@@ -234,9 +226,10 @@ impl Directory {
     /// The device, if each subdirectory counts as a link there to the directory that it is in.
     pub(crate) fn device_counting_links(&self) -> Option<u64> {
         let mut about = std::mem::MaybeUninit::<libc::statfs>::uninit();
+        let fd = self.0.as_raw_fd();
         // SAFETY: fstatfs fills the struct when it returns 0.
         let kind = unsafe {
-            check(libc::fstatfs(self.0.as_raw_fd(), about.as_mut_ptr())).ok()?;
+            uninterrupted(|| libc::fstatfs(fd, about.as_mut_ptr())).ok()?;
             about.assume_init().f_type
         };
         let counts = [
@@ -318,14 +311,10 @@ fn open_at(base: RawFd, path: &CStr, access: Access, follow: bool) -> Sys<Direct
             libc::O_RDONLY | libc::O_NONBLOCK
         }
         | if follow { 0 } else { libc::O_NOFOLLOW };
-    loop {
-        // SAFETY: `path` is NUL-terminated; the new fd is owned by nobody else.
-        match check(unsafe { libc::openat(base, path.as_ptr(), flags) }) {
-            // SAFETY: as above.
-            Ok(fd) => return Ok(Directory(unsafe { OwnedFd::from_raw_fd(fd) })),
-            Err(libc::EINTR) => {}
-            Err(other) => return Err(other),
-        }
+    // SAFETY: `path` is NUL-terminated; the new fd is owned by nobody else.
+    unsafe {
+        let fd = uninterrupted(|| libc::openat(base, path.as_ptr(), flags))?;
+        Ok(Directory(OwnedFd::from_raw_fd(fd)))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::mask::{InitFlags, Mask};
 use crate::memory;
-use crate::sys::{Sys, check, errno};
+use crate::sys::{Sys, check, uninterrupted};
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -34,8 +34,7 @@ impl InotifyFd {
 
     /// Adds a watch or changes one; the wd.
     pub(crate) fn add(&self, path: &CStr, mask: Mask) -> Sys<i32> {
-        // SAFETY: `path` is NUL-terminated and lives over the call.
-        check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path.as_ptr(), mask.bits()) })
+        self.add_terminated(path.to_bytes_with_nul(), mask)
     }
 
     /// Adds a watch like `add`. The path must have a NUL at its end; that it has no other is not checked, as a look through
@@ -44,9 +43,9 @@ impl InotifyFd {
         if path.last() != Some(&0) {
             return Err(libc::EINVAL);
         }
-        let path = path.as_ptr().cast();
+        let (fd, path) = (self.fd.as_raw_fd(), path.as_ptr().cast());
         // SAFETY: there is a NUL in `path`, which lives over the call.
-        check(unsafe { libc::inotify_add_watch(self.fd.as_raw_fd(), path, mask.bits()) })
+        uninterrupted(|| unsafe { libc::inotify_add_watch(fd, path, mask.bits()) })
     }
 
     pub(crate) fn rm(&self, wd: i32) -> Sys<()> {
@@ -68,20 +67,17 @@ impl InotifyFd {
             return Ok(0);
         }
         memory::grow(buffer, max)?;
-        loop {
-            let spare = &mut buffer.spare_capacity_mut()[..max];
-            // SAFETY: the kernel writes at most `max` bytes into memory that `spare` borrows.
-            let n = unsafe { libc::read(self.fd.as_raw_fd(), spare.as_mut_ptr().cast(), max) };
-            if n >= 0 {
+        let spare = &mut buffer.spare_capacity_mut()[..max];
+        let (fd, into) = (self.fd.as_raw_fd(), spare.as_mut_ptr().cast());
+        // SAFETY: the kernel writes at most `max` bytes into memory that `spare` borrows.
+        match uninterrupted(|| unsafe { libc::read(fd, into, max) }) {
+            Ok(n) => {
                 // SAFETY: the kernel has filled `n` bytes behind the old length.
                 unsafe { buffer.set_len(buffer.len() + n as usize) };
-                return Ok(n as usize);
+                Ok(n as usize)
             }
-            match errno() {
-                libc::EAGAIN => return Ok(0),
-                libc::EINTR => {}
-                other => return Err(other),
-            }
+            Err(libc::EAGAIN) => Ok(0),
+            Err(other) => Err(other),
         }
     }
 
@@ -109,11 +105,7 @@ impl InotifyFd {
             revents: 0,
         };
         // SAFETY: one pollfd, as the count says.
-        match check(unsafe { libc::poll(&mut fd, 1, 0) }) {
-            Ok(n) => Ok(n > 0),
-            Err(libc::EINTR) => Ok(false),
-            Err(other) => Err(other),
-        }
+        Ok(uninterrupted(|| unsafe { libc::poll(&mut fd, 1, 0) })? > 0)
     }
 }
 
