@@ -20,7 +20,7 @@ export TARGET_DIR := $(abspath $(TARGET))
 # `make check` runs check-NAME for each of these, in this order. A new one: a script that is given the prefix of the
 # installed tree, prints `SKIP: what (install package)` for a tool that is missing (a failure with REQUIRE_ALL=1) and
 # closes with a summary line; a rule for it below; its name here.
-CHECKS := lint rust simulation c examples install build-systems loops abi cpp go zig
+CHECKS := lint rust simulation c faults examples install build-systems loops abi cpp go zig
 
 .NOTPARALLEL:
 .PHONY: all build install uninstall stage examples run quick check $(CHECKS:%=check-%) header bench soak replay clean help
@@ -81,6 +81,10 @@ check-c: stage
 	@PREFIX='$(STAGE)-debug' LIBDIR= INCLUDEDIR= DESTDIR= scripts/install.sh install $(TARGET)/debug >/dev/null
 	@c-tests/run '$(STAGE)-debug'
 	@c-tests/run '$(STAGE)' --valgrind
+
+# System calls that fail, one after the other. FAULTS_FULL=1: each, and not a sample.
+check-faults: stage
+	@fault-tests/run '$(STAGE)'
 
 check-examples: examples
 	@examples-c/test.sh $(TARGET)/examples

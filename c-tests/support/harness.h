@@ -161,8 +161,12 @@ void replica_scan(struct replica *replica); /* starts from what is on the disk n
 void replica_apply(struct replica *replica, const asyncinotify_event *event);
 void replica_apply_log(struct replica *replica, const struct log *log);
 void replica_follow(struct replica *replica, asyncinotify *in); /* takes all there is */
-/* Fails the test where the replica differs from the disk, a CREATE came for what was there already, or a HEALED for what
-   no ERROR had named. */
+/* At rest, after a SYNC_END without a list: what there is now, and of what it knows by ERROR what still can't be watched. */
+void replica_look_anew(struct replica *replica, asyncinotify *in, asyncinotify_watch id);
+/* The directories of which it knows by ERROR that they can't be watched are those that watch_each_trouble lists. */
+void replica_check_troubles(struct replica *replica, asyncinotify *in, asyncinotify_watch id);
+/* Fails the test where the replica differs from the disk, but for what is below those; where a CREATE came for what was there
+   already, or a HEALED for what no ERROR had named. */
 #define CHECK_REPLICA(replica) replica_check(__FILE__, __LINE__, (replica))
 void replica_check(const char *file, int line, struct replica *replica);
 void replica_free(struct replica *replica);

@@ -154,6 +154,12 @@ static bool is_below(const char *path, const char *top)
     return !strncmp(path, top, length) && (path[length] == 0 || path[length] == '/');
 }
 
+/* Takes away all that is below a directory, and leaves the directory. */
+static void set_prune(struct set *set, const char *top)
+{
+    EACH_ENTRY(set, entry) if (strcmp(entry->path, top) && is_below(entry->path, top)) set_remove(set, entry);
+}
+
 static void replica_remove(struct replica *replica, const char *path, struct set *moved)
 {
     char *top = strdup(path); /* path may be the entry's own */
@@ -203,15 +209,25 @@ static void replica_move_in(struct replica *replica, const asyncinotify_event *e
     replica_add(replica, event->path);
 }
 
+/* All is about to be told anew, of which the root's trouble is a reason. */
+static void replica_see_all(struct replica *replica)
+{
+    EACH_ENTRY(&replica->entries, entry) entry->blind = false;
+}
+
 /* A directory can't be watched: what is below it is not told. */
 static void replica_lose_sight(struct replica *replica, const char *path)
 {
-    struct entry *lost = set_find(&replica->entries, path);
-    if (!strcmp(path, replica->root))
+    if (!strcmp(path, replica->root)) {
         replica->blind_root = true;
-    else if (lost) {
-        EACH_ENTRY(&replica->entries, entry) if (entry != lost && is_below(entry->path, path))
-            set_remove(&replica->entries, entry);
+        replica_see_all(replica);
+        return;
+    }
+    struct entry *lost = set_find(&replica->entries, path);
+    if (!lost && replica->lost) /* nothing has told of it yet */
+        lost = set_insert(&replica->entries, strdup(path), 0);
+    if (lost) {
+        set_prune(&replica->entries, lost->path);
         lost->blind = true;
     }
 }
@@ -236,6 +252,7 @@ void replica_apply(struct replica *replica, const asyncinotify_event *event)
         replica->lost = true;
     if (event->flags & ASYNCINOTIFY_EVENT_SYNC_BEGIN) {
         replica->listing++;
+        replica_see_all(replica);
         replica->in_listing = true;
     }
     if (event->flags & ASYNCINOTIFY_EVENT_SYNC_END) {
@@ -287,12 +304,61 @@ void replica_check(const char *file, int line, struct replica *replica)
 {
     struct set disk = {0};
     set_scan(&disk, AT_FDCWD, replica->root, replica->root, false);
-    if (!set_is_equal(&replica->entries, "in the replica", &disk, "on the disk"))
+    EACH_ENTRY(&replica->entries, entry) if (entry->blind) set_prune(&disk, entry->path);
+    bool is_whole = !replica->blind_root; /* else it was told that it may not be */
+    if (is_whole && !set_is_equal(&replica->entries, "in the replica", &disk, "on the disk"))
         test_fail(file, line, "the replica of %s (%zu entries) differs from the disk (%zu)", replica->root,
                   replica->entries.count, disk.count);
     if (replica->wrong)
         test_fail(file, line, "%d CREATE or HEALED events came for what was there already or well", replica->wrong);
     set_free(&disk);
+}
+
+static bool is_blind(const struct replica *replica, const struct set *entries, const char *path)
+{
+    const struct entry *entry = set_find(entries, path);
+    return !strcmp(path, replica->root) ? replica->blind_root : entry && entry->blind;
+}
+
+static int see_trouble(asyncinotify *in, const char *path, size_t path_len, int error, void *userdata)
+{
+    (void)in, (void)path_len;
+    const struct replica *replica = userdata;
+    if (!is_blind(replica, &replica->entries, path))
+        FAIL("%s can't be watched (%s), and no ERROR has told so", path, strerror(error));
+    return 0;
+}
+
+void replica_check_troubles(struct replica *replica, asyncinotify *in, asyncinotify_watch id)
+{
+    intptr_t count = OK(asyncinotify_watch_each_trouble(in, id, see_trouble, replica));
+    int blind = replica->blind_root;
+    EACH_ENTRY(&replica->entries, entry) blind += entry->blind;
+    if (count != blind)
+        FAIL("%d directories were told of that can't be watched, and there are %d", blind, (int)count);
+}
+
+struct look {
+    struct replica *replica;
+    struct set old;
+};
+
+static int keep_blind(asyncinotify *in, const char *path, size_t path_len, int error, void *userdata)
+{
+    (void)in, (void)path_len, (void)error;
+    struct look *look = userdata;
+    if (is_blind(look->replica, &look->old, path))
+        replica_lose_sight(look->replica, path);
+    return 0;
+}
+
+void replica_look_anew(struct replica *replica, asyncinotify *in, asyncinotify_watch id)
+{
+    struct look look = {replica, replica->entries};
+    replica->entries = (struct set){0};
+    replica_scan(replica);
+    OK(asyncinotify_watch_each_trouble(in, id, keep_blind, &look));
+    set_free(&look.old);
 }
 
 void replica_free(struct replica *replica)

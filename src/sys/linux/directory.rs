@@ -153,26 +153,28 @@ impl Directory {
         unsafe { buffer.set_len(start + n as usize) };
         Ok(Chunk {
             len: n as usize,
-            has_directories: self.fill_in_kinds(&mut buffer[start..]),
+            has_directories: self.fill_in_kinds(&mut buffer[start..])?,
         })
     }
 
     /// Some filesystems keep the kinds of their entries to themselves: asks for each. Whether directories are among them.
-    fn fill_in_kinds(&self, raw: &mut [u8]) -> bool {
+    fn fill_in_kinds(&self, raw: &mut [u8]) -> Sys<bool> {
         let mut has_directories = false;
         let mut at = 0;
-        while let Some((length, kind)) = dirent::at(raw, at) {
-            let kind = kind.or_else(|| {
-                let kind = self
-                    .kind_of(dirent::name_at(raw, at))
-                    .unwrap_or(Kind::Other);
-                dirent::set_kind_at(raw, at, kind);
-                Some(kind)
-            });
-            has_directories |= kind == Some(Kind::Directory) && !dirent::is_dot_at(raw, at);
+        while let Some((length, told)) = dirent::at(raw, at) {
+            let kind = match told {
+                Some(kind) => kind,
+                None => match self.kind_of(dirent::name_at(raw, at)) {
+                    // It is gone.
+                    Err(libc::ENOENT) => Kind::Other,
+                    known => known?,
+                },
+            };
+            dirent::set_kind_at(raw, at, kind);
+            has_directories |= kind == Kind::Directory && !dirent::is_dot_at(raw, at);
             at += length;
         }
-        has_directories
+        Ok(has_directories)
     }
 
     /// What `name` in this directory is, by fstatat(2); no watch sees it.

@@ -99,24 +99,28 @@ impl Directory {
         let len = with_kernel(|kernel| kernel.list(self.0.number(), buffer, CHUNK))?;
         Ok(Chunk {
             len,
-            has_directories: self.fill_in_kinds(&mut buffer[start..]),
+            has_directories: self.fill_in_kinds(&mut buffer[start..])?,
         })
     }
 
     /// As `sys::linux::directory` does it: asks for each kind that wasn't told. Whether directories are among them.
-    fn fill_in_kinds(&self, raw: &mut [u8]) -> bool {
+    fn fill_in_kinds(&self, raw: &mut [u8]) -> Sys<bool> {
         let mut has_directories = false;
         let mut at = 0;
         while let Some((length, told)) = dirent::at(raw, at) {
-            let kind = told.unwrap_or_else(|| {
-                let kind = self.kind_of(dirent::name_at(raw, at));
-                kind.unwrap_or(Kind::Other)
-            });
+            let kind = match told {
+                Some(kind) => kind,
+                None => match self.kind_of(dirent::name_at(raw, at)) {
+                    // It is gone.
+                    Err(libc::ENOENT) => Kind::Other,
+                    known => known?,
+                },
+            };
             dirent::set_kind_at(raw, at, kind);
             has_directories |= kind == Kind::Directory && !dirent::is_dot_at(raw, at);
             at += length;
         }
-        has_directories
+        Ok(has_directories)
     }
 
     /// What `name` in this directory is; no watch sees it.
