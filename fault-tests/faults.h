@@ -36,10 +36,14 @@ struct plan {
     long count; /* how many in a row */
 };
 
+bool is_momentary(const struct plan *plan); /* untrue, but for a moment of a rename */
+
 /* From now on the library's calls are counted, and fail as planned. NULL: none fails. *injected counts them. */
 void faults_on(const struct plan *plan, long *injected);
 /* The kernel is well again, for good. */
 void faults_off(void);
+/* The next call must succeed: there are no faults any more, or no odd surroundings for that one. */
+void let_pass(void);
 long faults_injected(void);
 int fault_error(void); /* the planned error; 0 without a plan */
 const long *calls_made(void); /* since faults_on(), by call; the last one counts all */
@@ -47,8 +51,21 @@ const long *calls_made(void); /* since faults_on(), by call; the last one counts
 /* A call of the library begins: it fails the test if it makes more system calls than any work can need. */
 void watch_for_spin(void);
 
+/* Odd surroundings in which the library works, and nothing else: what is to be done before each call of it and after. Until
+   faults_off(). */
+struct surroundings {
+    void (*enter)(void), (*leave)(void);
+    int error; /* which calls may come to there */
+};
+void surround(const struct surroundings *surroundings);
+void enter_surroundings(void);
+bool leave_surroundings(void); /* whether there were any */
+
 /* The next read(2) of an inotify descriptor finds that the queue has overflowed, and all that was in it is lost. */
 void overflow_at_next_read(void);
+
+/* From now on the library finds no /proc. */
+void hide_proc(void);
 
 /* From now on no directory tells the kinds of its entries, as on some filesystems. */
 void hide_kinds(void);
@@ -78,27 +95,32 @@ typedef void workload(struct world *world);
 
 /* A test that plays a workload without faults and with each. */
 #define WORKLOAD(name)                                                                                                \
-    static void workload_##name(struct world *world);                                                                 \
+    workload workload_##name;                                                                                         \
     TEST(name) { play_with_faults(#name, workload_##name); }                                                          \
-    static void workload_##name(struct world *world)
+    void workload_##name(struct world *world)
 void play_with_faults(const char *name, workload *play);
+
+/* How a run without faults begins, with its directory made: it goes to its surroundings, and goes on with `run`. */
+typedef void begin(void (*run)(void *), void *of_run);
+void surround_next_run(const struct surroundings *surroundings);
+void play_in_surroundings(const char *name, workload *play, begin *begin);
 
 /* ---- what a workload does; all of it holds with faults and without ---- */
 
 /* The result of a call that may fail with the error that was injected while it worked, and else must not. */
-#define TRY(call) (watch_for_spin(), may_fail(__FILE__, __LINE__, #call, (intptr_t)(call)))
+#define TRY(call) (watch_for_spin(), enter_surroundings(), may_fail(__FILE__, __LINE__, #call, (intptr_t)(call)))
 intptr_t may_fail(const char *file, int line, const char *what, intptr_t result);
 /* The same of a call that waits, and so may be interrupted; also without a fault, as it was woken. */
 #define TRY_TO_WAIT(call) (waits = WAITS, TRY(call))
 #define TRY_WOKEN(call) (waits = WOKEN, TRY(call))
 enum { WAITS = 1, WOKEN = 2 };
 extern int waits; /* the next call */
-/* Tries until it succeeds. In the fourth try it must. */
+/* Tries until it succeeds. At the fourth time it must. */
 #define INSIST(call)                                                                                                  \
     do                                                                                                                \
         for (int tries = 0; TRY(call) < 0; tries++)                                                                   \
             if (tries == 2)                                                                                           \
-                faults_off();                                                                                         \
+                let_pass();                                                                                           \
     while (0)
 
 void insist_on_removal(struct world *world, asyncinotify_watch id);

@@ -25,7 +25,10 @@ static struct {
     struct plan plan;
     long made[CALLS + 1], planned, *injected;
     long since_call;
-    bool overflows, hides_kinds;
+    bool overflows, hides_kinds, hides_proc;
+    const struct surroundings *surroundings;
+    bool is_outside; /* for one call */
+    int error; /* of the plan, or of the surroundings */
 } faults;
 
 static struct {
@@ -41,11 +44,11 @@ static long memory;
 static const char *const names[] = {EACH_CALL(CALL_NAME) "any"};
 
 /* Those of the manual pages and of the kernel's source, as far as they can come from calls as the library makes them. Not
-   those that would be untrue: that something is not there which is. */
+   those that would be untrue: that something is not there which is. But for a moment it may seem so, see is_momentary(). */
 #define LOOKUP EACCES, EINTR, EIO, ELOOP, ENOMEM, ESTALE, EPERM
 #define DESCRIPTOR EMFILE, ENFILE, ENOMEM
 static const int errors[CALLS][MOST_ERRORS] = {
-    [CALL_openat] = {LOOKUP, EMFILE, ENFILE, ENODEV, EBUSY},
+    [CALL_openat] = {LOOKUP, EMFILE, ENFILE, ENODEV, EBUSY, ENOENT, ENOTDIR},
     [CALL_open64] = {LOOKUP, EMFILE, ENFILE, ENOENT},
     [CALL_close] = {EINTR, EIO, ENOSPC, EDQUOT},
     [CALL_read] = {EINTR},
@@ -68,7 +71,7 @@ static const int errors[CALLS][MOST_ERRORS] = {
     [CALL_faccessat] = {LOOKUP},
     [CALL_getdents64] = {EINTR, EIO, ENOMEM, ESTALE, EACCES},
     [CALL_inotify_init1] = {DESCRIPTOR},
-    [CALL_inotify_add_watch] = {LOOKUP, ENOSPC},
+    [CALL_inotify_add_watch] = {LOOKUP, ENOSPC, ENOENT, ENOTDIR},
     [CALL_inotify_rm_watch] = {EINVAL},
     [CALL_epoll_create1] = {DESCRIPTOR},
     [CALL_epoll_ctl] = {ENOMEM, ENOSPC},
@@ -80,6 +83,12 @@ static const int errors[CALLS][MOST_ERRORS] = {
 const char *call_name(int call)
 {
     return names[call];
+}
+
+bool is_momentary(const struct plan *plan)
+{
+    bool by_path = plan->call == CALL_openat || plan->call == CALL_inotify_add_watch;
+    return by_path && (plan->error == ENOENT || plan->error == ENOTDIR);
 }
 
 const int *call_errors(int call)
@@ -104,6 +113,7 @@ void faults_on(const struct plan *plan, long *injected)
     memset(&faults, 0, sizeof faults);
     if (plan)
         faults.plan = *plan;
+    faults.error = faults.plan.error;
     faults.injected = injected;
     *injected = 0;
     faults.fails = plan != NULL;
@@ -113,6 +123,35 @@ void faults_on(const struct plan *plan, long *injected)
 void faults_off(void)
 {
     faults.fails = false;
+    leave_surroundings();
+    faults.surroundings = NULL;
+}
+
+void let_pass(void)
+{
+    faults.fails = false;
+    faults.is_outside = true;
+}
+
+void surround(const struct surroundings *surroundings)
+{
+    faults.surroundings = surroundings;
+    faults.error = surroundings->error;
+}
+
+void enter_surroundings(void)
+{
+    if (faults.surroundings && !faults.is_outside)
+        faults.surroundings->enter();
+}
+
+bool leave_surroundings(void)
+{
+    bool was_inside = faults.surroundings && !faults.is_outside;
+    if (was_inside)
+        faults.surroundings->leave();
+    faults.is_outside = false;
+    return was_inside;
 }
 
 long faults_injected(void)
@@ -122,7 +161,7 @@ long faults_injected(void)
 
 int fault_error(void)
 {
-    return faults.plan.error;
+    return faults.error;
 }
 
 const long *calls_made(void)
@@ -138,6 +177,11 @@ void watch_for_spin(void)
 void overflow_at_next_read(void)
 {
     faults.overflows = true;
+}
+
+void hide_proc(void)
+{
+    faults.hides_proc = true;
 }
 
 void hide_kinds(void)
@@ -201,6 +245,16 @@ static bool fails(int call, const void *caller)
 }
 
 #define FAILS(name) fails(CALL_##name, __builtin_return_address(0))
+
+static bool is_hidden(const char *path, const void *caller)
+{
+    bool hidden = faults.hides_proc && !strncmp(path, "/proc", 5) && is_library(caller);
+    if (hidden)
+        errno = ENOENT;
+    return hidden;
+}
+
+#define FAILS_WITH(name, path) (FAILS(name) || is_hidden(path, __builtin_return_address(0)))
 /* libc's own. */
 #define NEXT(name) ((__typeof__(&name))next(#name))
 
@@ -226,13 +280,13 @@ static void *next(const char *name)
 int openat(int dir, const char *path, int flags, ...)
 {
     OPTIONAL_MODE(flags)
-    return FAILS(openat) ? -1 : (int)syscall(SYS_openat, dir, path, flags, mode);
+    return FAILS_WITH(openat, path) ? -1 : (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
 int open64(const char *path, int flags, ...)
 {
     OPTIONAL_MODE(flags)
-    return FAILS(open64) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+    return FAILS_WITH(open64, path) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
 /* Linux closes the descriptor whatever it answers. */
@@ -302,11 +356,12 @@ int fcntl(int fd, int command, ...)
     return FAILS(fcntl) ? -1 : (int)syscall(SYS_fcntl, fd, command, argument);
 }
 
-#define PASS_ON(type, name, parameters, ...)                                                                          \
+#define PASS_ON(type, name, parameters, ...) PASS_ON_UNLESS(FAILS(name), type, name, parameters, __VA_ARGS__)
+#define PASS_ON_UNLESS(fails, type, name, parameters, ...)                                                            \
     type name parameters                                                                                              \
     {                                                                                                                 \
         static __typeof__(&name) real;                                                                                \
-        if (FAILS(name))                                                                                              \
+        if (fails)                                                                                                    \
             return (type)-1;                                                                                          \
         if (!real)                                                                                                    \
             real = NEXT(name);                                                                                        \
@@ -320,12 +375,14 @@ PASS_ON(int, fstatfs, (int fd, struct statfs *about), fd, about)
 PASS_ON(int, statx, (int dir, const char *restrict path, int flags, unsigned what, struct statx *restrict st), dir, path,
         flags, what, st)
 PASS_ON(off64_t, lseek64, (int fd, off64_t to, int whence), fd, to, whence)
-PASS_ON(ssize_t, readlink, (const char *restrict path, char *restrict buffer, size_t size), path, buffer, size)
+PASS_ON_UNLESS(FAILS_WITH(readlink, path), ssize_t, readlink,
+               (const char *restrict path, char *restrict buffer, size_t size), path, buffer, size)
 PASS_ON(ssize_t, getrandom, (void *buffer, size_t size, unsigned flags), buffer, size, flags)
 PASS_ON(int, getrlimit, (__rlimit_resource_t resource, struct rlimit *limit), resource, limit)
 PASS_ON(int, faccessat, (int dir, const char *path, int mode, int flags), dir, path, mode, flags)
 PASS_ON(int, inotify_init1, (int flags), flags)
-PASS_ON(int, inotify_add_watch, (int fd, const char *path, uint32_t mask), fd, path, mask)
+PASS_ON_UNLESS(FAILS_WITH(inotify_add_watch, path), int, inotify_add_watch, (int fd, const char *path, uint32_t mask), fd,
+               path, mask)
 PASS_ON(int, epoll_create1, (int flags), flags)
 PASS_ON(int, epoll_ctl, (int epoll, int what, int fd, struct epoll_event *event), epoll, what, fd, event)
 PASS_ON(int, eventfd, (unsigned count, int flags), count, flags)

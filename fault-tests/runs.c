@@ -26,6 +26,7 @@ struct slot {
 struct play {
     const char *name;
     workload *workload;
+    begin *begin; /* NULL: at once */
     const char *filter; /* FAULTS: only plans whose text begins so */
     struct slot slots[MOST_AT_ONCE];
     int at_once, running;
@@ -42,6 +43,11 @@ static const char *plan_text(const struct plan *plan)
 }
 
 /* ---- one run ---- */
+
+struct run {
+    const struct play *play;
+    const struct slot *slot;
+};
 
 static void make_disk(void)
 {
@@ -66,16 +72,28 @@ static void warm_up(void)
     CHECK_INT(asyncinotify_raw_fd(NULL), -EINVAL);
 }
 
-static void run(workload *play, const struct plan *plan, struct report *report)
+static const struct surroundings *around;
+
+void surround_next_run(const struct surroundings *surroundings)
 {
+    around = surroundings;
+}
+
+/* In its surroundings. */
+static void run(void *of_run)
+{
+    const struct run *it = of_run;
+    const struct plan *plan = &it->slot->plan;
+    struct report *report = it->slot->report;
     faults_on(NULL, &report->injected);
-    make_disk();
     warm_up();
     long memory = library_memory();
     int fds = open_fds();
     struct world world = {0};
     faults_on(plan->count ? plan : NULL, &report->injected);
-    play(&world);
+    if (around)
+        surround(around);
+    it->play->workload(&world);
     faults_off();
     memcpy(report->made, calls_made(), sizeof report->made);
     if (world.replica)
@@ -91,10 +109,16 @@ static _Noreturn void run_in_child(const struct play *play, const struct slot *s
     SYS(dup2(slot->output, STDOUT_FILENO));
     SYS(dup2(slot->output, STDERR_FILENO));
     alarm(PATIENCE_SECONDS);
-    const char *home = text("%ld", number);
+    char home[32];
+    snprintf(home, sizeof home, "%ld", number);
     make_dir("%s", home);
     SYS(chdir(home));
-    run(play->workload, &slot->plan, slot->report);
+    make_disk();
+    struct run it = {play, slot};
+    if (play->begin)
+        play->begin(run, &it);
+    else
+        run(&it);
     SYS(chdir(".."));
     remove_all("%s", home);
     _exit(0);
@@ -169,8 +193,13 @@ static void each_plan(struct play *play, const long *made, void (*see)(struct pl
     for (int call = 0; call <= ANY_CALL; call++)
         for (const int *error = call_errors(call); *error; error++)
             for (long first = 1; first <= made[call]; first++)
-                for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-                    see(play, &(struct plan){call, *error, first, *error == EINTR && counts[i] == FOR_A_WHILE ? SIGNALS : counts[i]});
+                for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+                    struct plan plan = {call, *error, first, counts[i]};
+                    if (*error == EINTR && plan.count == FOR_A_WHILE)
+                        plan.count = SIGNALS;
+                    if (plan.count == 1 || !is_momentary(&plan))
+                        see(play, &plan);
+                }
 }
 
 static void count_one(struct play *play, const struct plan *plan)
@@ -206,6 +235,16 @@ static void close_slots(struct play *play)
         wait_for_one(play);
     for (int i = 0; i < play->at_once; i++)
         close(play->slots[i].output);
+}
+
+void play_in_surroundings(const char *name, workload *workload, begin *begin)
+{
+    struct play play = {.name = name, .workload = workload, .begin = begin};
+    open_slots(&play);
+    start(&play, &play.slots[0], &(struct plan){0});
+    close_slots(&play);
+    if (play.bad)
+        FAIL("%s does not hold", name);
 }
 
 void play_with_faults(const char *name, workload *workload)

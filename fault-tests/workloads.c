@@ -163,6 +163,26 @@ WORKLOAD(tree_whose_entries_have_no_kind)
     end_world(world);
 }
 
+/* More is queued than one read takes. */
+WORKLOAD(long_queue)
+{
+    enum { FILES = 400 };
+    open_world(world, ASYNCINOTIFY_INIT_DEFAULT);
+    add_tree(world, ENTRIES, LIST);
+    make_dir("t/d");
+    for (int i = 0; i < FILES; i++)
+        make_entry(text("t/c/%0200d", i));
+    make_dir("t/c/last");
+    take_all(world);
+    end_world(world);
+}
+
+WORKLOAD(listed_tree_without_proc)
+{
+    hide_proc();
+    workload_listed_tree(world);
+}
+
 static void overflow(struct world *world)
 {
     take_all(world);
@@ -249,6 +269,12 @@ WORKLOAD(moved_root)
     rename_entry("u", "t");
     change(world);
     end_world(world);
+}
+
+WORKLOAD(moved_root_without_proc)
+{
+    hide_proc();
+    workload_moved_root(world);
 }
 
 /* Nothing is taken before: scans, events and a repair are under way. */

@@ -17,14 +17,14 @@ int waits;
    leads to nothing that is meant, and a watch that the kernel does not know has ended. */
 static bool comes_to(int injected, intptr_t error)
 {
-    bool elsewhere = injected == ELOOP || injected == ESTALE || injected == EINVAL;
+    bool elsewhere = injected == ELOOP || injected == ENOTDIR || injected == ESTALE || injected == EINVAL;
     return (error == injected && error != EINTR) || (elsewhere && error == ENOENT);
 }
 
 intptr_t may_fail(const char *file, int line, const char *what, intptr_t result)
 {
     static long known;
-    bool injected = faults_injected() > known;
+    bool injected = leave_surroundings() || faults_injected() > known;
     known = faults_injected();
     bool interrupted = result == -EINTR && (waits == WOKEN || (waits && injected));
     waits = 0;
@@ -47,7 +47,7 @@ void open_world(struct world *world, uint32_t init_flags)
         for (int tries = 0; TRY(asyncinotify_new(init_flags, &world->in)) < 0; tries++) {
             CHECK_INT(open_fds(), before);
             if (tries == 2)
-                faults_off();
+                let_pass();
         }
     while (0);
 }
@@ -88,7 +88,7 @@ static void add(struct world *world, uint32_t mask, const asyncinotify_recursive
         CHECK_INT(asyncinotify_watches(world->in, NULL, 0), watches);
         CHECK_INT(world->destroyed, 0);
         if (tries == 2)
-            faults_off();
+            let_pass();
     }
     if (options->filter)
         world->given++;
@@ -122,7 +122,7 @@ void insist_on_removal(struct world *world, asyncinotify_watch id)
         if (removed == 0 || removed == -ENOENT)
             return;
         if (tries == 2)
-            faults_off();
+            let_pass();
     }
 }
 
@@ -223,5 +223,6 @@ void heal(struct world *world)
 void end_world(struct world *world)
 {
     heal(world);
+    CHECK_INT(asyncinotify_watch_is_active(world->in, world->tree), 1);
     finish(world->in);
 }

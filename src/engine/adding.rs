@@ -288,7 +288,11 @@ impl Engine {
         let (place, mask) = (tree.root(), tree.kernel_mask(true));
         let (_, mut work) = self.scans();
         let links = DescriptorLinks::of_this_thread();
-        let wd = watch_open(root, &links, place, mask, &mut work)?;
+        let wd = match watch_open(root, &links, place, mask, &mut work) {
+            // Without /proc: the path leads elsewhere by now.
+            Err(libc::ESTALE) => return Err(libc::ENOENT),
+            watched => watched?,
+        };
         if self.watches.owner(wd).is_some() {
             // The others may have asked for less. What was told before is decoded before the root is scanned.
             self.drain()?;

@@ -89,11 +89,8 @@ impl Stream {
             return Ok(());
         }
         let mut left = self.inotify.queued();
-        while left > 0 {
-            match self.fetch(SIZE)? {
-                0 => break,
-                read => left = left.saturating_sub(read),
-            }
+        while left > 0 && !self.is_emptied {
+            left = left.saturating_sub(self.fetch(SIZE)?);
         }
         Ok(())
     }

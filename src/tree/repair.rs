@@ -231,6 +231,8 @@ impl Forest {
             self.places.unset(root, flags::TROUBLED);
         }
         self.note_trouble(root, errno, fx);
+        // Any event is a reason to try again, and takes the long way for that.
+        self.places.changed();
         if is_refusal(errno) {
             // Of its permissions nobody tells.
             self.wait_unheard(root);

@@ -55,7 +55,8 @@ impl InotifyFd {
 
     /// Whether the kernel still has a watch; None where there is no /proc to tell. It looks at all of them.
     pub(crate) fn holds(&self, wd: i32) -> Option<bool> {
-        let info = format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd());
+        // Another thread may have other descriptors.
+        let info = format!("/proc/thread-self/fdinfo/{}", self.fd.as_raw_fd());
         let info = std::fs::read_to_string(info).ok()?;
         let line = format!("inotify wd:{wd:x} ");
         Some(info.lines().any(|it| it.starts_with(&line)))
@@ -81,12 +82,15 @@ impl InotifyFd {
         }
     }
 
-    /// How many bytes are queued. The kernel walks its queue for this.
+    /// How many bytes are queued; more than there can be where a sandbox does not let it be asked. The kernel walks its queue
+    /// for this.
     pub(crate) fn queued(&self) -> usize {
         let mut bytes: libc::c_int = 0;
         // SAFETY: FIONREAD writes one int.
-        unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &mut bytes) };
-        bytes.max(0) as usize
+        match unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::FIONREAD, &mut bytes) } {
+            0 => bytes.max(0) as usize,
+            _ => usize::MAX,
+        }
     }
 
     /// Whether nothing is queued. Less work than a read that finds nothing.
