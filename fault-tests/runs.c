@@ -1,5 +1,6 @@
 /* Plays a workload once for each fault, some at a time, each in a process of its own. */
 #include "faults.h"
+#include "internal.h"
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -156,6 +157,8 @@ static void judge(struct play *play, struct slot *slot, int status)
     play->missed += slot->plan.count && !slot->report->injected;
     if (status == 0 && !getenv("FAULTS_EVENTS"))
         return;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED)
+        _exit(EXIT_SKIPPED);
     play->bad += status != 0;
     if (play->bad > SHOWN_FAILURES)
         return;

@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -33,14 +34,22 @@ static const struct {
     NAMED(end_of_the_root),
     NAMED(removal),
     NAMED(ways_of_taking),
+    /* last */
     NAMED(listed_tree_without_proc),
     NAMED(moved_root_without_proc),
 };
 
+enum { ALL = sizeof all / sizeof *all, WITH_PROC = ALL - 2 };
+
+static void play_these(size_t count, begin *begin)
+{
+    for (size_t i = 0; i < count; i++)
+        play_in_surroundings(all[i].name, all[i].play, begin);
+}
+
 static void play_all(begin *begin)
 {
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        play_in_surroundings(all[i].name, all[i].play, begin);
+    play_these(ALL, begin);
 }
 
 /* ---- signals ---- */
@@ -170,6 +179,46 @@ TEST(descriptor_table_of_its_own)
     play_all(begin_in_thread);
 }
 
+/* ---- no /proc ---- */
+
+static void begin_without_proc(void (*run)(void *), void *of_run)
+{
+    enter_mount_namespace();
+    if (mount("none", "/proc", "tmpfs", 0, NULL) == -1)
+        SKIP("can't hide /proc: %s", strerror(errno));
+    run(of_run);
+}
+
+TEST(no_proc)
+{
+    play_all(begin_without_proc);
+}
+
+/* ---- a long path ---- */
+
+static void begin_deep_below(void (*run)(void *), void *of_run)
+{
+    int home = (int)SYS(open(".", O_PATH | O_DIRECTORY | O_CLOEXEC)), level = dup(home);
+    for (int depth = 0; depth < 2 * PATH_MAX / NAME_MAX; depth++) {
+        const char *name = text("%0*d", NAME_MAX - 1, depth);
+        SYS(mkdirat(level, name, 0755));
+        int below = (int)SYS(openat(level, name, O_PATH | O_DIRECTORY | O_CLOEXEC));
+        close(level);
+        level = below;
+    }
+    SYS(renameat(home, "t", level, "t"));
+    SYS(renameat(home, "out", level, "out"));
+    SYS(fchdir(level));
+    run(of_run);
+    SYS(fchdir(home));
+}
+
+TEST(long_path)
+{
+    /* A path that the kernel does not take is no help. */
+    play_these(WITH_PROC, begin_deep_below);
+}
+
 /* ---- seccomp ---- */
 
 /* What the library needs, and the test. */
@@ -179,10 +228,10 @@ static const int needed[] = {
     SYS_timerfd_create, SYS_timerfd_settime, SYS_futex, SYS_mmap, SYS_munmap, SYS_mremap, SYS_brk, SYS_mprotect,
     SYS_clock_gettime, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_gettid, SYS_getpid,
     /* the test's own */
-    SYS_mkdirat, SYS_mknodat, SYS_unlinkat, SYS_renameat2, SYS_renameat, SYS_fchmodat, SYS_chdir, SYS_exit_group, SYS_dup,
+    SYS_mkdirat, SYS_mknodat, SYS_unlinkat, SYS_renameat2, SYS_fchmodat, SYS_chdir, SYS_exit_group, SYS_dup,
     SYS_tgkill,
 #ifdef SYS_poll
-    SYS_poll, SYS_mkdir, SYS_mknod, SYS_unlink, SYS_rmdir, SYS_rename, SYS_chmod,
+    SYS_poll, SYS_renameat, SYS_mkdir, SYS_mknod, SYS_unlink, SYS_rmdir, SYS_rename, SYS_chmod,
 #endif
 };
 

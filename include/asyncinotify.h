@@ -944,7 +944,8 @@ void asyncinotify_event_free(asyncinotify_event *event);
  *   kernel reports nothing that happens on the far side of a network file system, and nothing for memory-mapped writes.
  *   The library lists directories, and does not report its own reading: where a mask asks for OPEN, ACCESS or
  *   CLOSE_NOWRITE, the reading of the same directory by another process may be missing while that lasts. Without /proc a
- *   directory is watched by its path, which is compared before and after; a swap there and back in between goes unseen.
+ *   directory is watched by its path, which is compared before and after; a swap there and back in between goes unseen,
+ *   and a path longer than PATH_MAX can't be watched (ENAMETOOLONG).
  */
 
 /** Begin by listing what is there: SYNC_BEGIN, a SYNTHETIC event for every entry, SYNC_END; and again after an overflow. */

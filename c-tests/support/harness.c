@@ -5,8 +5,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-enum { EXIT_PASSED = 0, EXIT_FAILED = 1, EXIT_SKIPPED = 77, EXIT_MISSING = 78, EXIT_VALGRIND = 99 };
-
 static struct test {
     const char *file, *name;
     void (*run)(void);

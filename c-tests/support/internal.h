@@ -8,6 +8,9 @@ extern char self_path[PATH_MAX]; /* this program, to start helpers */
 extern char directory[PATH_MAX]; /* of the test that runs */
 extern int proc_self; /* opened before a test may hide /proc */
 
+/* How a test ends. */
+enum { EXIT_PASSED = 0, EXIT_FAILED = 1, EXIT_SKIPPED = 77, EXIT_MISSING = 78, EXIT_VALGRIND = 99 };
+
 struct helper {
     const char *name;
     int (*run)(char **);

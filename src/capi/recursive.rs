@@ -48,7 +48,8 @@
 //!   kernel reports nothing that happens on the far side of a network file system, and nothing for memory-mapped writes.
 //!   The library lists directories, and does not report its own reading: where a mask asks for OPEN, ACCESS or
 //!   CLOSE_NOWRITE, the reading of the same directory by another process may be missing while that lasts. Without /proc a
-//!   directory is watched by its path, which is compared before and after; a swap there and back in between goes unseen.
+//!   directory is watched by its path, which is compared before and after; a swap there and back in between goes unseen,
+//!   and a path longer than PATH_MAX can't be watched (ENAMETOOLONG).
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::ControlFlow;
