@@ -14,10 +14,10 @@
 
 /* What libc has for the library to ask the kernel by; SYS_getdents64 goes through syscall(2). */
 #define EACH_CALL(X)                                                                                                  \
-    X(openat) X(open64) X(close) X(read) X(eventfd_read) X(write) X(eventfd_write) X(poll) X(ioctl) X(fcntl)          \
+    X(openat) X(open) X(open64) X(close) X(read) X(eventfd_read) X(write) X(eventfd_write) X(poll) X(ioctl) X(fcntl)  \
     X(fstat) X(fstat64) X(fstatat) X(fstatfs) X(statx) X(lseek64) X(readlink) X(getcwd) X(getrandom)                  \
     X(getrlimit) X(faccessat) X(getdents64) X(inotify_init1) X(inotify_add_watch) X(inotify_rm_watch)                 \
-    X(epoll_create1) X(epoll_ctl) X(eventfd) X(timerfd_create) X(timerfd_settime) X(clock_nanosleep)
+    X(epoll_create1) X(epoll_ctl) X(eventfd) X(timerfd_create) X(timerfd_settime) X(clock_nanosleep) X(mmap)
 
 #define CALL_NUMBER(name) CALL_##name,
 enum call { EACH_CALL(CALL_NUMBER) CALLS, ANY_CALL = CALLS };

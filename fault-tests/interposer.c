@@ -36,6 +36,12 @@ int openat(int dir, const char *path, int flags, ...)
     return FAILS_WITH(openat, path) ? -1 : (int)syscall(SYS_openat, dir, path, flags, mode);
 }
 
+int open(const char *path, int flags, ...)
+{
+    OPTIONAL_MODE(flags)
+    return FAILS_WITH(open, path) ? -1 : (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
 int open64(const char *path, int flags, ...)
 {
     OPTIONAL_MODE(flags)

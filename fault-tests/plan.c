@@ -26,6 +26,7 @@ static const char *const names[] = {EACH_CALL(CALL_NAME) "any"};
 #define DESCRIPTOR EMFILE, ENFILE, ENOMEM
 static const int errors[CALLS][MOST_ERRORS] = {
     [CALL_openat] = {LOOKUP, EMFILE, ENFILE, ENODEV, EBUSY, ENOENT, ENOTDIR},
+    [CALL_open] = {LOOKUP, EMFILE, ENFILE, ENOENT},
     [CALL_open64] = {LOOKUP, EMFILE, ENFILE, ENOENT},
     [CALL_close] = {EINTR, EIO, ENOSPC, EDQUOT},
     [CALL_read] = {EINTR},
@@ -55,6 +56,7 @@ static const int errors[CALLS][MOST_ERRORS] = {
     [CALL_eventfd] = {DESCRIPTOR, ENODEV},
     [CALL_timerfd_create] = {DESCRIPTOR, ENODEV},
     [CALL_clock_nanosleep] = {EINTR},
+    [CALL_mmap] = {ENOMEM},
 };
 
 const char *call_name(int call)

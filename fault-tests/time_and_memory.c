@@ -1,6 +1,7 @@
 /* Stands in for what libc has of time and memory. */
 #include "interposer.h"
 
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -152,6 +153,17 @@ void free(void *block)
 {
     forget(block);
     __libc_free(block);
+}
+
+void *mmap(void *at, size_t size, int access, int flags, int fd, off_t from)
+{
+    return FAILS(mmap) ? MAP_FAILED : note((void *)syscall(SYS_mmap, at, size, access, flags, fd, from), CALLER);
+}
+
+int munmap(void *at, size_t size)
+{
+    forget(at);
+    return (int)syscall(SYS_munmap, at, size);
 }
 
 long library_memory(void)
