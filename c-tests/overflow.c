@@ -39,8 +39,11 @@ TEST(after_an_overflow_every_tree_is_repaired_and_says_so)
     replica_follow(replica, in);
     CHECK_REPLICA(replica);
     asyncinotify_watch noise = watch(in, "noise", IN_CREATE);
+    make_dir("gone");
+    asyncinotify_watch gone = watch(in, "gone", IN_CREATE);
     make_overflow("noise");
     change_unnoticed();
+    remove_dir("gone"); /* the IGNORED is lost */
     collect(in, &log);
     CHECK(!readable(in));
     CHECK(log_count(&log, IN_CREATE, 0, NULL) > 0); /* what was queued before it is told */
@@ -61,6 +64,8 @@ TEST(after_an_overflow_every_tree_is_repaired_and_says_so)
     make_file("t/again/fresh/3");
     make_file("out/u/4");
     expect(in, "CREATE t/renamed-now/moved/y/1", "CREATE t/in/v/2", "CREATE t/again/fresh/3");
+    remove_watch(in, gone);
+    expect(in, "IGNORED gone");
     replica_free(replica);
     log_clear(&log);
     finish(in);

@@ -418,7 +418,10 @@ int asyncinotify_wake(asyncinotify *self);
 
 /** In events only: the file system with the watched file or directory was unmounted. IGNORED follows. */
 #define ASYNCINOTIFY_UNMOUNT 0x00002000
-/** In events only: the kernel's queue overflowed (fs.inotify.max_queued_events) and events were lost. Watch 0, wd -1. */
+/**
+ * In events only: the kernel's queue overflowed (fs.inotify.max_queued_events) and events were lost. Watch 0, wd -1. If
+ * the IGNORED of a plain watch is among them, `asyncinotify_rm_watch` brings it.
+ */
 #define ASYNCINOTIFY_Q_OVERFLOW 0x00004000
 /** In events only: the watch has ended, by asyncinotify_rm_watch() or because what it watched is gone. */
 #define ASYNCINOTIFY_IGNORED 0x00008000

@@ -57,7 +57,8 @@ pub const ASYNCINOTIFY_ALL: u32 = 0x00000fff;
 
 /// In events only: the file system with the watched file or directory was unmounted. IGNORED follows.
 pub const ASYNCINOTIFY_UNMOUNT: u32 = 0x00002000;
-/// In events only: the kernel's queue overflowed (fs.inotify.max_queued_events) and events were lost. Watch 0, wd -1.
+/// In events only: the kernel's queue overflowed (fs.inotify.max_queued_events) and events were lost. Watch 0, wd -1. If
+/// the IGNORED of a plain watch is among them, `asyncinotify_rm_watch` brings it.
 pub const ASYNCINOTIFY_Q_OVERFLOW: u32 = 0x00004000;
 /// In events only: the watch has ended, by asyncinotify_rm_watch() or because what it watched is gone.
 pub const ASYNCINOTIFY_IGNORED: u32 = 0x00008000;

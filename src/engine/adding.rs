@@ -345,11 +345,26 @@ impl Engine {
         self.drain().map_err(work_failed)?;
         if let Some(wd) = self.watches.rm_plain(index, self.stream.tail()) {
             // The kernel queues the IGNORED, behind all that was queued before.
-            let id = self.watches.plain_id(index);
             let (scans, mut work) = self.scans();
-            let removed = scans.rm_from_kernel(wd, &mut work);
-            return removed.map_err(|_| ended_watch(id));
+            if scans.rm_from_kernel(wd, &mut work).is_err() {
+                return self.end_lost_plain(index, wd);
+            }
         }
+        Ok(())
+    }
+
+    /// The kernel has ended a watch already. Its IGNORED is pending, or was lost with an overflow.
+    #[cold]
+    fn end_lost_plain(&mut self, index: u32, wd: i32) -> Result<()> {
+        // What can't be read now is read later; an end that is told twice is told once.
+        let _ = self.drain();
+        let id = self.watches.plain_id(index);
+        let mut pending = self.stream.pending_from(self.stream.head());
+        if pending.any(|(_, event)| event.wd == wd && event.mask & Mask::IGNORED.bits() != 0) {
+            return Err(ended_watch(id));
+        }
+        drop(pending);
+        self.watches.end_at(self.stream.tail(), id);
         Ok(())
     }
 

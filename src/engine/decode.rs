@@ -67,6 +67,7 @@ impl Engine {
             return Ok(());
         };
         let position = self.stream.head();
+        let has_overflowed = event.mask & Mask::Q_OVERFLOW.bits() != 0;
         if !self.scans.is_own_reading(&event, position, &self.stream) {
             let mut decoder = Decoder {
                 watches: &mut self.watches,
@@ -76,6 +77,9 @@ impl Engine {
             decoder.on_event(&event, position);
         }
         self.stream.advance(size);
+        if has_overflowed {
+            self.watches.end_removed_at(self.stream.tail());
+        }
         Ok(())
     }
 

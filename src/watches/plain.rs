@@ -164,6 +164,14 @@ impl Watches {
         None
     }
 
+    /// The queue has overflowed. With it the IGNORED of removed watches may be lost, which end at this position then.
+    pub(crate) fn end_removed_at(&mut self, position: Position) {
+        let is_removed = |it: &Plain| !it.active && !it.ended && it.first_place == NO_PLACE;
+        for plain in self.plains.iter().filter(|it| is_removed(it)) {
+            self.endings.push_back((position, plain.id));
+        }
+    }
+
     /// The position has come at which a removed watch ends.
     pub(crate) fn end_removed_plain(&mut self, index: u32, out: &mut Outbox) {
         let plain = &self.plains[index];
