@@ -11,6 +11,7 @@ impl Forest {
     /// `in_scans`: the places that are being listed, or whose content is being told.
     pub(crate) fn check(&self, watches: &Watches, in_scans: &[PlaceId]) {
         self.check_limbo();
+        self.troubles.check();
         if self.places.used() > SMALL {
             return;
         }

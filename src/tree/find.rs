@@ -84,6 +84,7 @@ impl Forest {
         self.places.unlink(known);
         self.places.link(known, parent, &name);
         self.swap_queued(new, known, telling);
+        self.take_trouble_over(new, known);
         self.doom(new, fx);
         if let Some((parent, name, telling, epoch)) = vacated
             && epoch == self.tree_of(known).epoch()

@@ -140,11 +140,12 @@ impl Troubles {
     /// Takes the next one out of a queue that still waits there.
     fn next_waiting(&mut self, errno: i32) -> Option<PlaceRef> {
         loop {
-            let next = self.waiting.get_mut(&errno)?.pop_front();
-            let Some(place) = next else {
+            let queue = self.waiting.get_mut(&errno)?;
+            let next = queue.pop_front();
+            if queue.is_empty() {
                 self.waiting.remove(&errno);
-                return None;
-            };
+            }
+            let place = next?;
             let known = self.by_place.get_mut(&place);
             if let Some(known) = known.filter(|it| it.waits && it.errno == errno) {
                 known.waits = false;
@@ -159,8 +160,26 @@ impl Troubles {
     }
 
     #[cfg(any(debug_assertions, simulation))]
+    pub(super) fn check(&self) {
+        let empty = self.waiting.values().any(|queue| queue.is_empty());
+        assert!(!empty, "the timer runs for those that wait");
+    }
+
+    #[cfg(any(debug_assertions, simulation))]
     pub(super) fn knows(&self, place: PlaceRef) -> bool {
         self.by_place.contains_key(&place)
+    }
+
+    fn take_over(&mut self, from: PlaceRef, to: PlaceRef) {
+        if let Some(known) = self.by_place.remove(&from) {
+            let waits = false;
+            self.by_place.insert(to, Known { waits, ..known });
+        }
+        for (place, _) in &mut self.tried {
+            if *place == from {
+                *place = to;
+            }
+        }
     }
 
     fn forget(&mut self, place: PlaceRef) {
@@ -198,6 +217,16 @@ impl Forest {
         }
         self.places.set(id, flags::TROUBLED);
         self.troubles.note(self.places.reference(id), errno);
+    }
+
+    /// The directory at a place turned out to be another that is known. That its name could not be watched was told.
+    pub(super) fn take_trouble_over(&mut self, from: PlaceId, to: PlaceId) {
+        if self.places.get(from).is(flags::TROUBLED) {
+            self.places.unset(from, flags::TROUBLED);
+            self.places.set(to, flags::TROUBLED);
+            let (from, to) = (self.places.reference(from), self.places.reference(to));
+            self.troubles.take_over(from, to);
+        }
     }
 
     fn try_again(&mut self, id: PlaceId) {

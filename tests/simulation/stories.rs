@@ -4,6 +4,7 @@
 
 mod descriptors;
 mod halves;
+mod healing;
 mod overlaps;
 mod storms;
 mod swaps;
@@ -48,7 +49,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 21] = [
+const STORIES: [Story; 22] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -91,6 +92,7 @@ const STORIES: [Story; 21] = [
     ("gone-for-one-tree", halves::gone_for_one_tree),
     ("no-end-of-a-list-between", halves::no_end_of_a_list_between),
     ("heard-by-one-tree", halves::heard_by_one_tree),
+    ("healed-where-another-was", healing::where_another_was),
 ];
 
 /// Plays all of them; `findings` gets the sequences, the stories are printed.

@@ -1,0 +1,60 @@
+//! What an ERROR has named is told to be watched again, whatever turns out to be there.
+
+use asyncinotify::RecursiveFlags;
+use asyncinotify::simulation::{CallKind, set_schedule, with_kernel};
+use libc::EIO;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::{Stage, WHOLE, check, parsed, shown, world};
+use crate::support::replica::{ERROR, HEALED, Verdict};
+
+/// In a repair a directory can't be listed, and at the next try it is one that was known elsewhere.
+pub fn where_another_was() -> Verdict {
+    // What keeps the repair going lies on both sides of the directory.
+    const START: &str = "mkdir /t; mkdir /t/a; mkdir /t/a/c; mkdir /t/a/c/d; mkdir /t/b; mkdir /t/b/y; mkdir /t/x; \
+                         mkdir /t/z; mkdir /t/z/c; mkdir /t/z/c/d";
+    /// How many calls later something happens in the directory above.
+    const LATER: u64 = 40;
+    let mut failed = 1;
+    loop {
+        let calls = Rc::new(Cell::new(0));
+        for later in 1..LATER {
+            let mut stage = Stage::new(START);
+            let id = stage
+                .tree(WHOLE, RecursiveFlags::LIST_EXISTING)
+                .expect("a tree");
+            stage.take_all()?;
+            world("overflow; rmdir /t/x; mv /t/b/y /t/x");
+            let (counted, cure) = (calls.clone(), parsed("create /t/f"));
+            counted.set(0);
+            set_schedule(Some(Box::new(move |call| {
+                counted.set(counted.get() + 1);
+                if counted.get() == failed + later {
+                    with_kernel(|kernel| kernel.run(&cure)).expect("a file");
+                }
+                let can_fail = matches!(call.kind, CallKind::Open | CallKind::AddWatch);
+                (can_fail && counted.get() == failed).then_some(EIO)
+            })));
+            let mut told = stage.take_all()?;
+            set_schedule(None);
+            world("create /t/g");
+            told.extend(stage.take_all()?);
+            let watched = stage.directories(id);
+            let is_due = |path: &Vec<u8>| {
+                let mut of_it = told.iter().filter(|it| it.path.as_ref() == Some(path));
+                let last = of_it.rfind(|it| it.flagged(ERROR | HEALED));
+                last.is_some_and(|it| it.flagged(ERROR))
+            };
+            check(
+                !watched.iter().any(is_due),
+                "not-healed",
+                format!("call {failed} fails, cured {later} later:{}", shown(&told)),
+            )?;
+        }
+        if failed > calls.get() {
+            return Ok(());
+        }
+        failed += 1;
+    }
+}
