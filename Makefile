@@ -118,10 +118,11 @@ header:
 bench: stage
 	@bench/run '$(STAGE)' $(if $(BASE),'$(BASE)')
 
-# Random changes against a replica of the tree, on the real kernel and on the simulated one, and as much of the small scope
-# as there is time for. The seed or the case of a failure is printed.
-soak:
+# Random changes against a replica of the tree, on the real kernel, there with faults that come and go, too, and on the
+# simulated one, and as much of the small scope as there is time for. The seed or the case of a failure is printed.
+soak: stage
 	SOAK_SECONDS=$${SOAK_SECONDS:-3600} $(CARGO) test --release --locked --test replica
+	@FAULTS_SECONDS=$${SOAK_SECONDS:-3600} fault-tests/run '$(STAGE)' random_lives
 	@$(SIMULATION) random $${SIMULATION_SECONDS:-$${SOAK_SECONDS:-3600}}
 	@$(SIMULATION) exhaustive $${SIMULATION_SECONDS:-$${SOAK_SECONDS:-3600}}
 

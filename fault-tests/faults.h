@@ -12,12 +12,13 @@
 
 /* ---- the interposer ---- */
 
-/* What libc has for the library to ask the kernel by; SYS_getdents64 goes through syscall(2). */
+/* What libc has for the library to ask the kernel by; SYS_getdents64 goes through syscall(2). And malloc(3) with its kin. */
 #define EACH_CALL(X)                                                                                                  \
     X(openat) X(open) X(open64) X(close) X(read) X(eventfd_read) X(write) X(eventfd_write) X(poll) X(ioctl) X(fcntl)  \
     X(fstat) X(fstat64) X(fstatat) X(fstatfs) X(statx) X(lseek64) X(readlink) X(getcwd) X(getrandom)                  \
     X(getrlimit) X(faccessat) X(getdents64) X(inotify_init1) X(inotify_add_watch) X(inotify_rm_watch)                 \
-    X(epoll_create1) X(epoll_ctl) X(eventfd) X(timerfd_create) X(timerfd_settime) X(clock_nanosleep) X(mmap)
+    X(epoll_create1) X(epoll_ctl) X(eventfd) X(timerfd_create) X(timerfd_settime) X(clock_nanosleep) X(mmap)    \
+    X(malloc)
 
 #define CALL_NUMBER(name) CALL_##name,
 enum call { EACH_CALL(CALL_NUMBER) CALLS, ANY_CALL = CALLS };
@@ -36,16 +37,21 @@ struct plan {
     long count; /* how many in a row */
 };
 
+const char *plan_text(const struct plan *plan);
 bool is_momentary(const struct plan *plan); /* untrue, but for a moment of a rename */
 
 /* From now on the library's calls are counted, and fail as planned. NULL: none fails. *injected counts them. */
 void faults_on(const struct plan *plan, long *injected);
-/* The kernel is well again, for good. */
+/* Others from now on, or none; it is counted on. */
+void change_faults(const struct plan *plan);
+/* The kernel is well again. */
 void faults_off(void);
+/* For what a test asks the library for its own sake. */
+void suspend_faults(bool suspended);
 /* The next call must succeed: there are no faults any more, or no odd surroundings for that one. */
 void let_pass(void);
 long faults_injected(void);
-int fault_error(void); /* the planned error; 0 without a plan */
+bool may_come_to(int error); /* it has been planned since there were no faults */
 const long *calls_made(void); /* since faults_on(), by call; the last one counts all */
 
 /* A call of the library begins: it fails the test if it makes more system calls than any work can need. */
@@ -87,7 +93,7 @@ struct world {
     struct replica *replica; /* of t, if the mask is enough for it */
     bool told_anew; /* a SYNC_END without a list: a replica has to look at the disk itself */
     int given, destroyed; /* userdata, with its destroy function */
-    int refused; /* directories that the filter has refused */
+    bool is_filtered; /* what is named "no" is refused */
     bool moves_root; /* which tells ERROR without any fault */
 };
 
@@ -103,6 +109,10 @@ void play_with_faults(const char *name, workload *play);
 /* How a run without faults begins, with its directory made: it goes to its surroundings, and goes on with `run`. */
 typedef void begin(void (*run)(void *), void *of_run);
 void surround_next_run(const struct surroundings *surroundings);
+/* What there is at the beginning of a run. */
+void make_disk(void);
+/* What the library makes once in a process it has then, and the last failure has a text of known length. */
+void warm_up(void);
 void play_in_surroundings(const char *name, workload *play, begin *begin);
 
 /* ---- what a workload does; all of it holds with faults and without ---- */
@@ -134,6 +144,8 @@ void apply(struct world *world, const asyncinotify_event *event);
 void heal(struct world *world);
 /* heal(), then removes all watches and closes. */
 void end_world(struct world *world);
+/* What heal() has left in each directory. */
+void remove_touched(const char *path);
 void count_destroyed(void *userdata); /* userdata is &world->destroyed */
 
 #endif

@@ -61,14 +61,18 @@ int close(int fd)
     return result;
 }
 
+static int queued(int fd)
+{
+    int bytes = 0;
+    syscall(SYS_ioctl, fd, FIONREAD, &bytes);
+    return bytes;
+}
+
 static ssize_t lose_queue(int fd, void *buffer)
 {
-    int queued;
-    while (ioctl(fd, FIONREAD, &queued) == 0 && queued > 0) {
-        char lost[4096];
-        if (syscall(SYS_read, fd, lost, sizeof lost) <= 0)
-            break;
-    }
+    char lost[4096];
+    while (queued(fd) && syscall(SYS_read, fd, lost, sizeof lost) > 0)
+        ;
     const struct inotify_event overflow = {.wd = -1, .mask = IN_Q_OVERFLOW};
     memcpy(buffer, &overflow, sizeof overflow);
     return sizeof overflow;
@@ -84,7 +88,7 @@ ssize_t read(int fd, void *buffer, size_t size)
 {
     if (is_of_eventfd(size) ? FAILS(eventfd_read) : FAILS(read))
         return -1;
-    if (loses_queue(size, CALLER))
+    if (queued(fd) && loses_queue(size, CALLER))
         return lose_queue(fd, buffer);
     return syscall(SYS_read, fd, buffer, size);
 }

@@ -5,16 +5,17 @@
 
 /* More than any call of the library needs on a few dozen directories. */
 enum { SPIN = 100000 };
+enum { MOST_ERRNO = 255 };
 
 static struct {
-    bool counts, fails;
+    bool counts, fails, are_suspended;
     struct plan plan;
     long made[CALLS + 1], planned, *injected;
     long since_call;
     bool overflows, hides_kinds, hides_proc;
     const struct surroundings *surroundings;
     bool is_outside; /* for one call */
-    int error; /* of the plan, or of the surroundings */
+    bool errors[MOST_ERRNO + 1]; /* of the plans, or of the surroundings */
 } faults;
 
 #define CALL_NAME(name) #name,
@@ -57,6 +58,7 @@ static const int errors[CALLS][MOST_ERRORS] = {
     [CALL_timerfd_create] = {DESCRIPTOR, ENODEV},
     [CALL_clock_nanosleep] = {EINTR},
     [CALL_mmap] = {ENOMEM},
+    [CALL_malloc] = {ENOMEM},
 };
 
 const char *call_name(int call)
@@ -90,14 +92,22 @@ HELPER(calls)
 void faults_on(const struct plan *plan, long *injected)
 {
     memset(&faults, 0, sizeof faults);
-    if (plan)
-        faults.plan = *plan;
-    faults.error = faults.plan.error;
     faults.injected = injected;
     *injected = 0;
-    faults.fails = plan != NULL;
     faults.counts = true;
+    change_faults(plan);
     keep_time_and_memory();
+}
+
+void change_faults(const struct plan *plan)
+{
+    faults.plan = plan ? *plan : (struct plan){0};
+    faults.planned = 0;
+    faults.fails = plan != NULL;
+    if (plan)
+        faults.errors[plan->error] = true;
+    else
+        memset(faults.errors, 0, sizeof faults.errors);
 }
 
 void faults_off(void)
@@ -105,6 +115,11 @@ void faults_off(void)
     faults.fails = false;
     leave_surroundings();
     faults.surroundings = NULL;
+}
+
+void suspend_faults(bool suspended)
+{
+    faults.are_suspended = suspended;
 }
 
 void let_pass(void)
@@ -116,7 +131,7 @@ void let_pass(void)
 void surround(const struct surroundings *surroundings)
 {
     faults.surroundings = surroundings;
-    faults.error = surroundings->error;
+    faults.errors[surroundings->error] = true;
 }
 
 void enter_surroundings(void)
@@ -139,9 +154,9 @@ long faults_injected(void)
     return *faults.injected;
 }
 
-int fault_error(void)
+bool may_come_to(int error)
 {
-    return faults.error;
+    return error > 0 && error <= MOST_ERRNO && faults.errors[error];
 }
 
 const long *calls_made(void)
@@ -213,7 +228,7 @@ bool fails(int call, const void *caller)
     if (++faults.since_call > SPIN)
         FAIL("one call of the library has made %d system calls, the last of them %s", SPIN, names[call]);
     const struct plan *plan = &faults.plan;
-    if (!faults.fails || (plan->call == ANY_CALL ? !can_have(call, plan->error) : plan->call != call))
+    if (!faults.fails || faults.are_suspended || (plan->call == ANY_CALL ? !can_have(call, plan->error) : plan->call != call))
         return false;
     faults.planned++;
     if (faults.planned < plan->first || faults.planned - plan->first >= plan->count)

@@ -35,7 +35,7 @@ struct play {
     long runs, injected, missed, bad;
 };
 
-static const char *plan_text(const struct plan *plan)
+const char *plan_text(const struct plan *plan)
 {
     if (!plan->count)
         return "no fault";
@@ -50,7 +50,7 @@ struct run {
     const struct slot *slot;
 };
 
-static void make_disk(void)
+void make_disk(void)
 {
     make_dirs("t/a/x/p");
     make_dirs("t/a/y");
@@ -63,8 +63,7 @@ static void make_disk(void)
     write_file("out/o/h");
 }
 
-/* What the library makes once in a process it has then, and the last failure has a text of known length. */
-static void warm_up(void)
+void warm_up(void)
 {
     asyncinotify *in = open_instance();
     OK(asyncinotify_add_recursive(in, "t", ENTRIES, NULL, NULL));

@@ -13,7 +13,7 @@ static struct {
     bool is_ours;
     long long now; /* nanoseconds */
     int timer;
-    long long timer_left; /* 0: not set */
+    long long timer_due; /* 0: not set */
 } library_clock = {.timer = -1};
 
 /* ---- time ---- */
@@ -32,7 +32,9 @@ int clock_gettime(clockid_t of, struct timespec *time)
 {
     static __typeof__(&clock_gettime) real;
     if (keeps_time(CALLER) && of == CLOCK_MONOTONIC) {
-        library_clock.now += NANOSECONDS_PER_LOOK;
+        /* It stands still before a timer runs out. */
+        if (!library_clock.timer_due || library_clock.now + NANOSECONDS_PER_LOOK < library_clock.timer_due)
+            library_clock.now += NANOSECONDS_PER_LOOK;
         time->tv_sec = library_clock.now / 1000000000;
         time->tv_nsec = library_clock.now % 1000000000;
         return 0;
@@ -63,27 +65,35 @@ int poll(struct pollfd *fds, nfds_t count, int milliseconds)
     return ready;
 }
 
+/* It runs out at once, or never. */
+static int set_timer(bool runs_out)
+{
+    const struct itimerspec time = {.it_value = {.tv_nsec = runs_out}};
+    return (int)syscall(SYS_timerfd_settime, library_clock.timer, 0, &time, NULL);
+}
+
 int timerfd_settime(int fd, int flags, const struct itimerspec *time, struct itimerspec *old)
 {
     if (FAILS(timerfd_settime))
         return -1;
-    bool is_ours = keeps_time(CALLER);
-    struct itimerspec never = {0};
-    if (is_ours) {
-        library_clock.timer = fd;
-        library_clock.timer_left = time->it_value.tv_sec * 1000000000LL + time->it_value.tv_nsec;
-    }
-    return (int)syscall(SYS_timerfd_settime, fd, flags, is_ours ? &never : time, old);
+    if (!keeps_time(CALLER))
+        return (int)syscall(SYS_timerfd_settime, fd, flags, time, old);
+    long long left = time->it_value.tv_sec * 1000000000LL + time->it_value.tv_nsec;
+    bool is_due = left == 1;
+    library_clock.timer = fd;
+    library_clock.timer_due = left && !is_due ? library_clock.now + left : 0;
+    library_clock.now += is_due;
+    return set_timer(is_due);
 }
 
 bool let_time_pass(void)
 {
-    if (!library_clock.timer_left)
+    if (!library_clock.timer_due)
         return false;
-    library_clock.now += library_clock.timer_left;
-    library_clock.timer_left = 0;
-    const struct itimerspec at_once = {.it_value = {.tv_nsec = 1}};
-    syscall(SYS_timerfd_settime, library_clock.timer, 0, &at_once, NULL);
+    if (library_clock.now < library_clock.timer_due)
+        library_clock.now = library_clock.timer_due;
+    library_clock.timer_due = 0;
+    set_timer(true);
     return true;
 }
 
@@ -99,20 +109,26 @@ extern void __libc_free(void *);
 
 /* What the library has allocated. The program may seem to free it: a last call is a jump. */
 enum { ROOM = 1 << 17 };
-static void *allocated[ROOM], *const gone = &allocated;
+static const void *allocated[ROOM];
 
-static void **slot_of(const void *block, bool is_new)
+static size_t home_of(const void *block)
 {
-    size_t at = (uintptr_t)block / 16 * 0x9e3779b97f4a7c15u >> 47;
-    while (allocated[at] && allocated[at] != block && !(is_new && allocated[at] == gone))
+    return (uintptr_t)block / 16 * 0x9e3779b97f4a7c15u >> 47;
+}
+
+/* Where it is, or is to be. */
+static size_t slot_of(const void *block)
+{
+    size_t at = home_of(block);
+    while (allocated[at] && allocated[at] != block)
         at = (at + 1) % ROOM;
-    return &allocated[at];
+    return at;
 }
 
 static void *note(void *block, const void *caller)
 {
     if (block && library_clock.is_ours && is_library(caller)) {
-        *slot_of(block, true) = block;
+        allocated[slot_of(block)] = block;
         memory++;
     }
     return block;
@@ -120,31 +136,41 @@ static void *note(void *block, const void *caller)
 
 static void forget(const void *block)
 {
-    void **slot = library_clock.is_ours && block ? slot_of(block, false) : &(void *){NULL};
-    if (!*slot)
+    size_t hole = slot_of(block);
+    if (!library_clock.is_ours || !block || !allocated[hole])
         return;
-    *slot = gone;
+    /* Those behind it that could not be where it was move up. */
+    for (size_t at = (hole + 1) % ROOM; allocated[at]; at = (at + 1) % ROOM)
+        if ((at - home_of(allocated[at])) % ROOM >= (at - hole) % ROOM) {
+            allocated[hole] = allocated[at];
+            hole = at;
+        }
+    allocated[hole] = NULL;
     memory--;
 }
 
 void *malloc(size_t size)
 {
-    return note(__libc_malloc(size), CALLER);
+    return FAILS(malloc) ? NULL : note(__libc_malloc(size), CALLER);
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return note(__libc_calloc(count, size), CALLER);
+    return FAILS(malloc) ? NULL : note(__libc_calloc(count, size), CALLER);
 }
 
 void *realloc(void *old, size_t size)
 {
+    if (FAILS(malloc))
+        return NULL;
     forget(old);
     return note(__libc_realloc(old, size), CALLER);
 }
 
 int posix_memalign(void **out, size_t alignment, size_t size)
 {
+    if (FAILS(malloc))
+        return ENOMEM;
     *out = note(__libc_memalign(alignment, size), CALLER);
     return *out ? 0 : ENOMEM;
 }

@@ -13,12 +13,12 @@ void count_destroyed(void *userdata)
 
 int waits;
 
-/* Whether a fault may come to this error. A signal is no reason to fail, but where somebody waits. A path that leads elsewhere
+/* Whether the faults may come to this error. A signal is no reason to fail, but where somebody waits. A path that leads elsewhere
    leads to nothing that is meant, and a watch that the kernel does not know has ended. */
-static bool comes_to(int injected, intptr_t error)
+static bool is_due(int error)
 {
-    bool elsewhere = injected == ELOOP || injected == ENOTDIR || injected == ESTALE || injected == EINVAL;
-    return (error == injected && error != EINTR) || (elsewhere && error == ENOENT);
+    bool elsewhere = may_come_to(ELOOP) || may_come_to(ENOTDIR) || may_come_to(ESTALE) || may_come_to(EINVAL);
+    return (may_come_to(error) && error != EINTR) || (elsewhere && error == ENOENT);
 }
 
 intptr_t may_fail(const char *file, int line, const char *what, intptr_t result)
@@ -30,9 +30,8 @@ intptr_t may_fail(const char *file, int line, const char *what, intptr_t result)
     waits = 0;
     if (result >= 0 || interrupted)
         return result;
-    if (!injected || !comes_to(fault_error(), -result))
-        test_fail(file, line, "%s came to %s, but what failed was %s", what, strerror((int)-result),
-                  injected ? strerror(fault_error()) : "nothing");
+    if (!injected || !is_due((int)-result))
+        test_fail(file, line, "%s came to %s, but that is not what failed", what, strerror((int)-result));
     if (!*asyncinotify_last_error_message())
         test_fail(file, line, "%s failed without a message", what);
     return result;
@@ -62,9 +61,7 @@ static int refuse_no(asyncinotify *in, const char *path, size_t path_len, void *
     struct world *world = userdata;
     CHECK(in == world->in);
     CHECK_INT(strlen(path), path_len);
-    bool refused = is_refused(strrchr(path, '/') + 1);
-    world->refused += refused;
-    return !refused;
+    return !is_refused(strrchr(path, '/') + 1);
 }
 
 static void destroy_filter(void *userdata)
@@ -76,17 +73,20 @@ static void add(struct world *world, uint32_t mask, const asyncinotify_recursive
 {
     world->mask = mask;
     world->flags = options->flags;
+    world->is_filtered = options->filter;
     if ((mask & ENTRIES) == ENTRIES) {
         world->replica = replica_new("t");
+        replica_will_look(world->replica, options->flags & ASYNCINOTIFY_RECURSIVE_BACKGROUND);
         if (!(options->flags & ASYNCINOTIFY_RECURSIVE_LIST_EXISTING))
             replica_scan(world->replica);
     }
-    int before = kernel_watches(world->in);
-    intptr_t watches = asyncinotify_watches(world->in, NULL, 0);
+    int before = kernel_watches(world->in), destroyed = world->destroyed;
+    intptr_t watches = TRY(asyncinotify_watches(world->in, NULL, 0)), left;
     for (int tries = 0; TRY(asyncinotify_add_recursive(world->in, "t", mask, options, &world->tree)) < 0; tries++) {
         CHECK_INT(kernel_watches(world->in), before);
-        CHECK_INT(asyncinotify_watches(world->in, NULL, 0), watches);
-        CHECK_INT(world->destroyed, 0);
+        left = TRY(asyncinotify_watches(world->in, NULL, 0));
+        CHECK(left == watches || left < 0 || watches < 0);
+        CHECK_INT(world->destroyed, destroyed);
         if (tries == 2)
             let_pass();
     }
@@ -133,8 +133,8 @@ void apply(struct world *world, const asyncinotify_event *event)
     if (getenv("FAULTS_EVENTS"))
         dprintf(STDOUT_FILENO, "    %s\n", event_text(event));
     bool moved = world->moves_root && event->error == ENOENT;
-    if (event->flags & ASYNCINOTIFY_EVENT_ERROR && event->error != EAGAIN && !moved && !comes_to(fault_error(), event->error))
-        FAIL("%s, but what failed was %s", event_text(event), strerror(fault_error()));
+    if (event->flags & ASYNCINOTIFY_EVENT_ERROR && event->error != EAGAIN && !moved && !is_due(event->error))
+        FAIL("%s, but that is not what failed", event_text(event));
     if (event->watch != world->tree && event->watch)
         return;
     if (world->replica)
@@ -143,24 +143,35 @@ void apply(struct world *world, const asyncinotify_event *event)
         world->told_anew = true;
 }
 
-void take_all(struct world *world)
+/* False if the library keeps failing. */
+static bool take_what_there_is(struct world *world)
 {
     asyncinotify_event event;
     int idle = 0, failed = 0;
     while (readable(world->in)) {
         intptr_t got = TRY(asyncinotify_get(world->in, &event));
         if (got < 0 && ++failed == 3)
-            return;
+            return false;
         if (got == 1)
             apply(world, &event);
         idle = got == 1 ? 0 : idle + 1;
         if (idle == IDLE_TURNS)
             FAIL("%d calls came to nothing, and the descriptor is readable all the while", idle);
     }
-    if (world->told_anew && world->replica)
-        replica_look_anew(world->replica, world->in, world->tree);
-    world->told_anew = false;
-    CHECK_INT(TRY(asyncinotify_get(world->in, &event)) > 0, 0);
+    if (TRY(asyncinotify_get(world->in, &event)) > 0)
+        FAIL("%s comes from a descriptor that is not readable", event_text(&event));
+    return true;
+}
+
+void take_all(struct world *world)
+{
+    while (take_what_there_is(world) && world->told_anew) {
+        suspend_faults(true);
+        if (world->replica)
+            replica_look_anew(world->replica, world->in, world->tree);
+        suspend_faults(false);
+        world->told_anew = false;
+    }
 }
 
 /* ---- afterwards ---- */
@@ -193,6 +204,20 @@ static void touch_each(const char *path, int round, bool is_filtered)
     closedir(dir);
 }
 
+void remove_touched(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.') {
+            char below[PATH_MAX];
+            snprintf(below, sizeof below, "%s/%s", path, entry->d_name);
+            remove_touched(below);
+        } else if (!strncmp(entry->d_name, "touched-", strlen("touched-"))) {
+            remove_file("%s/%s", path, entry->d_name);
+        }
+    closedir(dir);
+}
+
 static void check_world(struct world *world)
 {
     if (!world->tree || asyncinotify_watch_is_active(world->in, world->tree) != 1)
@@ -211,12 +236,12 @@ void heal(struct world *world)
     if (!world->tree || asyncinotify_watch_is_active(world->in, world->tree) != 1)
         return;
     for (int round = 0; round < 2; round++) {
-        touch_each("t", round, world->refused);
+        touch_each("t", round, world->is_filtered);
         come_to_rest(world);
         check_world(world);
     }
     CHECK_INT(OK(asyncinotify_watch_each_trouble(world->in, world->tree, NULL, NULL)), 0);
-    if (!world->refused)
+    if (!world->is_filtered)
         CHECK_DIRECTORIES(world->in, world->tree, "t");
 }
 

@@ -161,6 +161,8 @@ void replica_scan(struct replica *replica); /* starts from what is on the disk n
 void replica_apply(struct replica *replica, const asyncinotify_event *event);
 void replica_apply_log(struct replica *replica, const struct log *log);
 void replica_follow(struct replica *replica, asyncinotify *in); /* takes all there is */
+/* From now on replica_look_anew() follows each SYNC_END without a list; first: one is to come before all is told. */
+void replica_will_look(struct replica *replica, bool first);
 /* At rest, after a SYNC_END without a list: what there is now, and of what it knows by ERROR what still can't be watched. */
 void replica_look_anew(struct replica *replica, asyncinotify *in, asyncinotify_watch id);
 /* The directories of which it knows by ERROR that they can't be watched are those that watch_each_trouble lists. */

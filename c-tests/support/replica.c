@@ -132,6 +132,7 @@ struct replica {
     unsigned listing; /* number of the listing under way or the last one */
     bool in_listing;
     bool lost; /* events were lost: the replica is only right after SYNC_END */
+    bool looks; /* replica_look_anew() follows each SYNC_END without a list */
     bool blind_root; /* an ERROR has named the root */
     int wrong; /* CREATE events for what was there already, HEALED events for what was well */
 };
@@ -224,7 +225,7 @@ static void replica_lose_sight(struct replica *replica, const char *path)
         return;
     }
     struct entry *lost = set_find(&replica->entries, path);
-    if (!lost && replica->lost) /* nothing has told of it yet */
+    if (!lost && (replica->lost || replica->looks)) /* nothing has told of it yet */
         lost = set_insert(&replica->entries, strdup(path), 0);
     if (lost) {
         set_prune(&replica->entries, lost->path);
@@ -258,7 +259,11 @@ void replica_apply(struct replica *replica, const asyncinotify_event *event)
     if (event->flags & ASYNCINOTIFY_EVENT_SYNC_END) {
         if (replica->in_listing)
             EACH_ENTRY(&replica->entries, entry) if (entry->named != replica->listing) set_remove(&replica->entries, entry);
-        replica->in_listing = replica->lost = false;
+        /* Without a list nothing tells what has changed, and a program looks itself; what came just before may seem strange. */
+        replica->lost = replica->looks && !replica->in_listing;
+        if (replica->lost)
+            replica->wrong = 0;
+        replica->in_listing = false;
     }
     if (event->flags & ASYNCINOTIFY_EVENT_ERROR)
         replica_lose_sight(replica, event->path);
@@ -267,8 +272,11 @@ void replica_apply(struct replica *replica, const asyncinotify_event *event)
     if (!event->path || !event->name)
         return;
     if (event->mask & IN_CREATE) {
+        const struct entry *known = set_find(&replica->entries, event->path);
+        /* What the list has not named may have gone. */
+        bool may_be_new = replica->in_listing && known && known->named != replica->listing;
         bool listed_again = replica->in_listing && (event->flags & ASYNCINOTIFY_EVENT_SYNTHETIC);
-        if (set_find(&replica->entries, event->path) && !listed_again && !replica->lost) {
+        if (known && !may_be_new && !listed_again && !replica->lost) {
             dprintf(STDOUT_FILENO, "    CREATE of what was there already: %.500s\n", event_text(event));
             replica->wrong++;
         }
@@ -352,10 +360,17 @@ static int keep_blind(asyncinotify *in, const char *path, size_t path_len, int e
     return 0;
 }
 
+void replica_will_look(struct replica *replica, bool first)
+{
+    replica->looks = true;
+    replica->lost |= first;
+}
+
 void replica_look_anew(struct replica *replica, asyncinotify *in, asyncinotify_watch id)
 {
     struct look look = {replica, replica->entries};
     replica->entries = (struct set){0};
+    replica->lost = false;
     replica_scan(replica);
     OK(asyncinotify_watch_each_trouble(in, id, keep_blind, &look));
     set_free(&look.old);
