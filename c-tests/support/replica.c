@@ -135,6 +135,7 @@ struct replica {
     bool looks; /* replica_look_anew() follows each SYNC_END without a list */
     bool blind_root; /* an ERROR has named the root */
     int wrong; /* CREATE events for what was there already, HEALED events for what was well */
+    char first_wrong[600];
 };
 
 struct replica *replica_new(const char *root)
@@ -234,14 +235,19 @@ static void replica_lose_sight(struct replica *replica, const char *path)
 }
 
 /* It is watched again, and what is below was told. */
+static void note_wrong(struct replica *replica, const char *what, const asyncinotify_event *event)
+{
+    if (!replica->wrong++)
+        snprintf(replica->first_wrong, sizeof replica->first_wrong, "%s: %.500s", what, event_text(event));
+}
+
 static void replica_heal(struct replica *replica, const asyncinotify_event *event)
 {
     struct entry *entry = set_find(&replica->entries, event->path);
     bool *blind = !strcmp(event->path, replica->root) ? &replica->blind_root : entry ? &entry->blind : NULL;
     bool odd = event->flags != ASYNCINOTIFY_EVENT_HEALED || event->mask != IN_ISDIR || event->error;
     if (odd || ((!blind || !*blind) && !replica->lost)) {
-        dprintf(STDOUT_FILENO, "    HEALED of what was well: %.500s\n", event_text(event));
-        replica->wrong++;
+        note_wrong(replica, "HEALED of what was well", event);
     }
     if (blind)
         *blind = false;
@@ -276,9 +282,9 @@ void replica_apply(struct replica *replica, const asyncinotify_event *event)
         /* What the list has not named may have gone. */
         bool may_be_new = replica->in_listing && known && known->named != replica->listing;
         bool listed_again = replica->in_listing && (event->flags & ASYNCINOTIFY_EVENT_SYNTHETIC);
-        if (known && !may_be_new && !listed_again && !replica->lost) {
-            dprintf(STDOUT_FILENO, "    CREATE of what was there already: %.500s\n", event_text(event));
-            replica->wrong++;
+        bool is_told_all = !replica->lost && !replica->blind_root;
+        if (known && !may_be_new && !listed_again && is_told_all) {
+            note_wrong(replica, "CREATE of what was there already", event);
         }
         replica_add(replica, event->path);
     }
@@ -318,7 +324,7 @@ void replica_check(const char *file, int line, struct replica *replica)
         test_fail(file, line, "the replica of %s (%zu entries) differs from the disk (%zu)", replica->root,
                   replica->entries.count, disk.count);
     if (replica->wrong)
-        test_fail(file, line, "%d CREATE or HEALED events came for what was there already or well", replica->wrong);
+        test_fail(file, line, "%d events were wrong, the first a %s", replica->wrong, replica->first_wrong);
     set_free(&disk);
 }
 
