@@ -20,10 +20,10 @@ export TARGET_DIR := $(abspath $(TARGET))
 # `make check` runs check-NAME for each of these, in this order. A new one: a script that is given the prefix of the
 # installed tree, prints `SKIP: what (install package)` for a tool that is missing (a failure with REQUIRE_ALL=1) and
 # closes with a summary line; a rule for it below; its name here.
-CHECKS := lint rust simulation c faults examples install build-systems loops abi cpp go zig
+CHECKS := lint rust simulation c faults fuzz examples install build-systems loops abi cpp go zig
 
 .NOTPARALLEL:
-.PHONY: all build install uninstall stage examples run quick check $(CHECKS:%=check-%) header bench soak replay clean help
+.PHONY: all build install uninstall stage examples run quick check $(CHECKS:%=check-%) header bench soak fuzz replay clean help
 
 all build: $(LIB)
 
@@ -86,6 +86,10 @@ check-c: stage
 check-faults: stage
 	@fault-tests/run '$(STAGE)'
 
+# Made-up input for a minute each, from what is kept in fuzz/corpus.
+check-fuzz:
+	@fuzz/run '$(TARGET)' $${FUZZ_SECONDS:-60}
+
 check-examples: examples
 	@examples-c/test.sh $(TARGET)/examples
 
@@ -126,6 +130,10 @@ soak: stage
 	@$(SIMULATION) random $${SIMULATION_SECONDS:-$${SOAK_SECONDS:-3600}}
 	@$(SIMULATION) exhaustive $${SIMULATION_SECONDS:-$${SOAK_SECONDS:-3600}}
 
+# The same fuzzers as in `make check`, for an hour each.
+fuzz:
+	@fuzz/run '$(TARGET)' $${FUZZ_SECONDS:-3600}
+
 # One simulated run once more, with all that happens in it: SEED=17 of a random one, CASE='...' of one in the small scope.
 replay:
 	@$(SIMULATION) $(if $(SEED),replay $(SEED),case '$(CASE)')
@@ -144,6 +152,7 @@ help:
 	@echo 'make examples          build examples-c from an installed tree into $(TARGET)/examples'
 	@echo 'make bench             time against a bare read(2) loop; BASE=...: and against the build installed there'
 	@echo 'make soak              the replica test and the simulation for long: SOAK_SECONDS=3600 SIMULATION_SECONDS=3600'
+	@echo 'make fuzz              the fuzzers for long: FUZZ_SECONDS=3600'
 	@echo 'make replay            one simulated run with its trace: SEED=... or CASE=..., as a failure prints it'
 	@echo 'make header            write include/asyncinotify.h anew from the source'
 	@echo 'make clean             remove $(TARGET)'

@@ -15,7 +15,7 @@ for name in "$@"; do
 		verdict=FAILED failed=$((failed + 1))
 	fi
 	summary+="check-$name: $verdict ($((SECONDS - began)) s)"$'\n'
-	summary+=$(grep -E '^(SKIP:|lint:|faults:|ok  )|[0-9]+ passed' "$log" |
+	summary+=$(grep -E '^(SKIP:|lint:|faults:|fuzz |ok  )|[0-9]+ passed' "$log" |
 		sed 's/^/    /')$'\n'
 done
 

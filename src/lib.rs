@@ -9,9 +9,11 @@
 //! back as events at the position in the stream where it was true. `docs/ARCHITECTURE.md` tells the whole story.
 
 #![cfg_attr(
-    not(any(test, simulation)),
+    not(any(test, simulation, fuzzing)),
     warn(clippy::disallowed_methods, clippy::disallowed_types)
 )]
+// The skin and the instance, which use the rest, are not there.
+#![cfg_attr(simulation, allow(dead_code))]
 
 // What may end the process for want of memory (clippy.toml) is allowed in modules that run with an instance's reserve
 // lent: it has what they may need in one step.
@@ -22,6 +24,8 @@ mod engine;
 mod error;
 #[cfg(not(simulation))]
 mod fixed_text;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(not(simulation))]
 mod instance;
 mod mask;

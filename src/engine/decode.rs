@@ -64,7 +64,7 @@ impl Engine {
             self.look_ahead()?;
         }
         let Some((event, size)) = self.stream.peek() else {
-            return Ok(());
+            return self.give_up_rest();
         };
         let position = self.stream.head();
         let has_overflowed = event.mask & Mask::Q_OVERFLOW.bits() != 0;
@@ -80,6 +80,21 @@ impl Engine {
         if has_overflowed {
             self.watches.end_removed_at(self.stream.tail());
         }
+        Ok(())
+    }
+
+    /// What was read is no event, as no kernel has been seen to write it: it is as good as lost.
+    #[cold]
+    fn give_up_rest(&mut self) -> Sys<()> {
+        let (head, tail) = (self.stream.head(), self.stream.tail());
+        let mut decoder = Decoder {
+            watches: &mut self.watches,
+            forest: &mut self.forest,
+            out: &mut self.out,
+        };
+        decoder.on_event(&RawEvent::OVERFLOW, head);
+        self.stream.advance(tail.since(head));
+        self.watches.end_removed_at(tail);
         Ok(())
     }
 

@@ -15,6 +15,14 @@ pub(crate) struct RawEvent<'a> {
 const HEADER: usize = size_of::<libc::inotify_event>();
 
 impl<'a> RawEvent<'a> {
+    /// Events were lost.
+    pub(crate) const OVERFLOW: RawEvent<'static> = RawEvent {
+        wd: -1,
+        mask: libc::IN_Q_OVERFLOW,
+        cookie: 0,
+        name: b"",
+    };
+
     /// The first event in `bytes`, and how many bytes it takes. `bytes` holds whole events.
     #[inline]
     pub(crate) fn first(bytes: &'a [u8]) -> Option<(RawEvent<'a>, usize)> {

@@ -2,6 +2,8 @@
 
 mod backlog;
 mod batch;
+#[cfg(all(fuzzing, not(simulation)))]
+mod fuzz;
 mod moves;
 mod outbox;
 mod position;
@@ -10,6 +12,8 @@ mod source;
 pub(crate) use backlog::{RawEvent, raw_events};
 pub(crate) use batch::{Batch, Record};
 pub use batch::{Event, Text};
+#[cfg(all(fuzzing, not(simulation)))]
+pub(crate) use fuzz::backlog as fuzz_backlog;
 pub(crate) use outbox::{Outbox, PathKey};
 pub(crate) use position::Position;
 pub(crate) use source::Stream;

@@ -195,6 +195,15 @@ impl Kernel {
         self.limits = limits;
     }
 
+    /// The next read of the first instance gives these bytes, whatever they are.
+    #[cfg(fuzzing)]
+    pub fn lie(&mut self, bytes: &[u8]) {
+        let first = self.instances.iter().next().map(|(id, _)| id);
+        if let Some(id) = first {
+            self.instances[id].queue.lie(bytes.to_vec());
+        }
+    }
+
     /// How many entries one getdents64(2) returns at most; the buffer of the library limits it too.
     pub fn set_listing_chunk(&mut self, entries: usize) {
         self.listing_chunk = entries;

@@ -51,6 +51,9 @@ enum Item {
     Event(Event),
     /// As many events that nobody reads: they only take room.
     Filling(usize),
+    /// What no kernel says, for one read.
+    #[cfg_attr(not(fuzzing), expect(dead_code))]
+    Lie(Vec<u8>),
 }
 
 #[derive(Debug, Hash, Default)]
@@ -108,6 +111,12 @@ impl Queue {
         while let Some(item) = self.items.front() {
             match item {
                 Item::Filling(room) => self.len -= room,
+                Item::Lie(bytes) if buffer.len() == start => {
+                    buffer.extend_from_slice(&bytes[..bytes.len().min(max)]);
+                    self.items.pop_front();
+                    break;
+                }
+                Item::Lie(_) => break,
                 Item::Event(event) => {
                     let taken = buffer.len() - start;
                     if taken + event.size() > max {
@@ -129,13 +138,23 @@ impl Queue {
 
     /// FIONREAD.
     pub(super) fn bytes(&self) -> usize {
-        self.events().map(Event::size).sum()
+        let sizes = self.items.iter().map(|item| match item {
+            Item::Event(event) => event.size(),
+            Item::Filling(_) => 0,
+            Item::Lie(bytes) => bytes.len(),
+        });
+        sizes.sum()
+    }
+
+    #[cfg(fuzzing)]
+    pub(super) fn lie(&mut self, bytes: Vec<u8>) {
+        self.items.push_back(Item::Lie(bytes));
     }
 
     pub(super) fn events(&self) -> impl Iterator<Item = &Event> {
         self.items.iter().filter_map(|item| match item {
             Item::Event(event) => Some(event),
-            Item::Filling(_) => None,
+            Item::Filling(_) | Item::Lie(_) => None,
         })
     }
 }
