@@ -344,8 +344,14 @@ fn watch_for_tree(
         return Ok(wd);
     };
     work.watches.filter_plain(index);
-    match work.watches.mask_without_oneshot(wd, mask) {
-        Some(exact) => add(work, exact),
-        None => Ok(wd),
+    let Some(exact) = work.watches.mask_without_oneshot(wd, mask) else {
+        return Ok(wd);
+    };
+    let added = add(work, exact);
+    if added.is_err() {
+        // Then it is the kernel's again, and is to end with what it has asked for.
+        work.watches.leave_oneshot_to_kernel(index);
+        let _ = add(work, work.watches.plain_mask(index));
     }
+    added
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use asyncinotify::RecursiveFlags;
 use asyncinotify::simulation::{CallKind, set_schedule, with_kernel};
-use libc::{ENOMEM, IN_CLOSE, IN_CLOSE_WRITE, IN_CREATE, IN_OPEN};
+use libc::{ENOMEM, IN_ATTRIB, IN_CLOSE, IN_CLOSE_WRITE, IN_CREATE, IN_ONESHOT, IN_OPEN};
 
 use super::{Stage, before_each_call, check, shown, world};
 use crate::support::replica::{Told, Verdict};
@@ -104,26 +104,40 @@ pub fn own_reading_of_what_comes_back() -> Verdict {
 
 /// Without /proc, each call in turn fails with which a tree is watched. A plain watch in it hears what it has asked for.
 pub fn plain_watch_where_a_tree_fails() -> Verdict {
+    play_plain_watch_where_a_tree_fails(IN_CREATE, false)?;
+    // The kernel must not end what the tree goes on with, nor with what only the tree has asked for.
+    play_plain_watch_where_a_tree_fails(IN_CREATE | IN_ONESHOT, true)
+}
+
+fn play_plain_watch_where_a_tree_fails(mask: u32, proc: bool) -> Verdict {
     for failing in 1.. {
         let mut stage = Stage::new("mkdir /t; mkdir /t/a");
-        with_kernel(|kernel| kernel.set_proc(false));
-        let plain = stage.watch("/t/a", IN_CREATE).expect("a watch");
+        with_kernel(|kernel| kernel.set_proc(proc));
+        let plain = stage.watch("/t/a", mask).expect("a watch");
         let count = Rc::new(Cell::new(0));
         let counted = count.clone();
         set_schedule(Some(Box::new(move |_| {
             counted.set(counted.get() + 1);
             (counted.get() == failing).then_some(ENOMEM)
         })));
-        let _ = stage.tree(IN_CLOSE_WRITE, RecursiveFlags::BACKGROUND);
+        let tree = stage.tree(IN_CLOSE_WRITE | IN_ATTRIB, RecursiveFlags::BACKGROUND);
         while stage.instance.has_work() && stage.instance.get_events(64, &mut |_| ()).is_err() {}
         set_schedule(None);
         stage.take_all()?;
-        world("create /t/a/f");
+        let is_whole = tree.is_ok_and(|id| stage.directories(id).len() == 2);
+        world("chmod 7 /t/a; create /t/a/f; create /t/a/g; chmod 7 /t/a/g");
         let told = stage.take_all()?;
-        let mut of_plain = told.iter().filter(|event| event.watch == plain.as_raw());
-        let asked = of_plain.all(|event| event.mask == IN_CREATE);
+        let creates = told.iter().filter(|event| event.watch == plain.as_raw());
+        let oneshot = mask & IN_ONESHOT != 0;
+        let asked = creates.clone().all(|event| event.mask == IN_CREATE);
+        let all = creates.count() == if oneshot { 1 } else { 2 };
+        let heard = told
+            .iter()
+            .any(|event| event.has(IN_ATTRIB) && event.path.as_deref() == Some(b"/t/a/g"));
         let place = format!("call {failing} fails: {}", shown(&told));
-        check(asked, "not-asked-for", place)?;
+        check(asked, "not-asked-for", &place)?;
+        check(all, "not-told", &place)?;
+        check(heard || !is_whole, "not-heard", &place)?;
         if count.get() < failing {
             break;
         }
