@@ -93,8 +93,6 @@ static int a_time(struct input *in)
     case 0:
         return 1;
     case 1:
-        return ASYNCINOTIFY_TIMEOUT_DISABLED;
-    case 2:
         return -100;
     default:
         return 0;
@@ -344,19 +342,19 @@ static void take(struct input *in)
     intptr_t got = 0;
     switch (next(in) % 6) {
     case 0:
-        got = EXPECT(asyncinotify_get(self, next(in) % 8 ? events : NULL), EINVAL, ENOMEM, EINTR);
+        got = EXPECT(asyncinotify_get(self, next(in) % 8 ? events : NULL), EINVAL, EBUSY, ENOMEM);
         break;
     case 1:
-        got = EXPECT(asyncinotify_sync_get(self, next(in) % 8 ? events : NULL), EINVAL, ENOMEM, EINTR);
+        got = EXPECT(asyncinotify_sync_get(self, next(in) % 8 ? events : NULL), EINVAL, EAGAIN, EBUSY, EINTR, ENOMEM);
         break;
     case 2:
-        got = EXPECT(asyncinotify_get_events(self, next(in) % 8 ? events : NULL, next(in) % (EVENTS + 1)), EINVAL, ENOMEM, EINTR);
+        got = EXPECT(asyncinotify_get_events(self, next(in) % 8 ? events : NULL, next(in) % (EVENTS + 1)), EINVAL, EBUSY, ENOMEM);
         break;
     case 3:
-        EXPECT(asyncinotify_dispatch(self, next(in) % 4, next(in) % 4 ? on_event : NULL, in), EINVAL, ENOMEM, EINTR);
+        EXPECT(asyncinotify_dispatch(self, next(in) % 4, next(in) % 4 ? on_event : NULL, in), EINVAL, EBUSY, ENOMEM);
         return;
     case 4:
-        EXPECT(asyncinotify_run(self, next(in) % 4 ? on_event : NULL, in), EINVAL, ENOMEM, EINTR);
+        EXPECT(asyncinotify_run(self, next(in) % 4 ? on_event : NULL, in), EINVAL, EAGAIN, EBUSY, EINTR, ENOMEM);
         return;
     default:
         EXPECT(asyncinotify_wake(self), EINVAL);
