@@ -20,7 +20,7 @@ export TARGET_DIR := $(abspath $(TARGET))
 # `make check` runs check-NAME for each of these, in this order. A new one: a script that is given the prefix of the
 # installed tree, prints `SKIP: what (install package)` for a tool that is missing (a failure with REQUIRE_ALL=1) and
 # closes with a summary line; a rule for it below; its name here.
-CHECKS := lint rust simulation c faults fuzz examples install build-systems loops abi cpp go zig
+CHECKS := lint rust simulation c faults fuzz sanitizers examples install build-systems loops abi cpp go zig
 
 .NOTPARALLEL:
 .PHONY: all build install uninstall stage examples run quick check $(CHECKS:%=check-%) header bench soak fuzz replay clean help
@@ -89,6 +89,10 @@ check-faults: stage
 # Made-up input for a minute each, from what is kept in fuzz/corpus.
 check-fuzz:
 	@fuzz/run '$(TARGET)' $${FUZZ_SECONDS:-60}
+
+# The C tests with a library that is built for the address and the thread sanitizer.
+check-sanitizers: stage
+	@c-tests/sanitizers '$(STAGE)' '$(TARGET)'
 
 check-examples: examples
 	@examples-c/test.sh $(TARGET)/examples

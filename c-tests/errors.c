@@ -369,7 +369,7 @@ TEST(symbolic_links_in_a_circle_are_ELOOP)
 TEST(a_name_that_is_too_long_is_ENAMETOOLONG)
 {
     asyncinotify *in = open_instance();
-    char name[NAME_MAX + 2], path[PATH_MAX + 2];
+    char name[NAME_MAX + 2], path[PATH_MAX + 3];
     memset(name, 'x', NAME_MAX + 1);
     name[NAME_MAX + 1] = 0;
     CHECK_INT(asyncinotify_add_watch(in, name, IN_CREATE, NULL), -ENAMETOOLONG);

@@ -28,6 +28,7 @@ mod fixed_text;
 pub mod fuzzing;
 #[cfg(not(simulation))]
 mod instance;
+mod lock;
 mod mask;
 mod memory;
 #[allow(clippy::disallowed_methods, clippy::disallowed_types)]

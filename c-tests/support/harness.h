@@ -25,6 +25,12 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
 /* How long a test waits for what must come. Nothing in the tests is timed by it unless it fails. */
 #define PATIENCE_MS 10000
 

@@ -7,13 +7,13 @@ use std::ffi::c_void;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::destroy::{Destroy, Destroys};
 use super::failure::{Failure, Result};
 use super::types::event::asyncinotify_callback;
 use super::types::watch::asyncinotify_destroy;
 use crate::WatchId;
+use crate::lock::{Guard, Lock};
 use crate::memory::Room;
 
 /// An event needs this of its watch. These are plain pointers, and the table owns what they point to.
@@ -70,7 +70,7 @@ struct Inner {
 }
 
 pub(crate) struct Attachments {
-    inner: Mutex<Inner>,
+    inner: Lock<Inner>,
     /// This is the number of entries. While it is 0, an event needs no look-up at all.
     count: AtomicUsize,
     /// This counts the changes. It starts at 1, so that the empty `LastLookup` is never valid.
@@ -82,7 +82,7 @@ pub(crate) struct Attachments {
 impl Attachments {
     pub(crate) fn new() -> Attachments {
         Attachments {
-            inner: Mutex::default(),
+            inner: Lock::default(),
             count: AtomicUsize::new(0),
             version: AtomicU64::new(1),
             last: LastLookup {
@@ -276,8 +276,8 @@ impl Attachments {
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Guard<'_, Inner> {
+        self.inner.lock()
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::types::watch::asyncinotify_destroy;
+use crate::lock::Lock;
 use crate::memory::try_box;
 use crate::sys::Sys;
 
@@ -108,15 +108,12 @@ impl Drop for Destroys {
 #[derive(Default)]
 pub(crate) struct Retired {
     any: AtomicBool,
-    list: Mutex<Destroys>,
+    list: Lock<Destroys>,
 }
 
 impl Retired {
     pub(crate) fn push(&self, destroy: Box<Destroy>) {
-        self.list
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(destroy);
+        self.list.lock().push(destroy);
         self.any.store(true, Ordering::Release);
     }
 
@@ -130,7 +127,7 @@ impl Retired {
     #[cold]
     fn run_now(&self) {
         self.any.store(false, Ordering::Relaxed);
-        let list = std::mem::take(&mut *self.list.lock().unwrap_or_else(PoisonError::into_inner));
+        let list = std::mem::take(&mut *self.list.lock());
         drop(list);
     }
 }

@@ -10,8 +10,8 @@
 use std::cell::UnsafeCell;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::lock::{Guard, Lock};
 use crate::memory::{Room, try_box};
 use crate::sys::Sys;
 
@@ -57,7 +57,7 @@ struct Vacancies {
 pub(crate) struct HandleTable<T> {
     first: [Slot<T>; FIRST_CHUNK],
     further: [AtomicPtr<Slot<T>>; CHUNKS],
-    vacancies: Mutex<Vacancies>,
+    vacancies: Lock<Vacancies>,
     /// This is set when a call that must not free memory was the last to leave a closed handle.
     orphans: AtomicBool,
 }
@@ -80,7 +80,7 @@ impl<T> HandleTable<T> {
         HandleTable {
             first: [const { Slot::new() }; FIRST_CHUNK],
             further: [const { AtomicPtr::new(std::ptr::null_mut()) }; CHUNKS],
-            vacancies: Mutex::new(Vacancies {
+            vacancies: Lock::new(Vacancies {
                 used: 0,
                 vacant: Vec::new(),
             }),
@@ -236,10 +236,8 @@ impl<T> HandleTable<T> {
         }
     }
 
-    fn vacancies(&self) -> MutexGuard<'_, Vacancies> {
-        self.vacancies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn vacancies(&self) -> Guard<'_, Vacancies> {
+        self.vacancies.lock()
     }
 }
 

@@ -6,6 +6,7 @@ use crate::advice::{Call, text};
 use crate::debug::{Log, debug};
 use crate::engine::{Engine, Filled};
 use crate::error::{Error, Result};
+use crate::lock::{Guard, Lock};
 use crate::mask::{InitFlags, Mask};
 use crate::memory::{Locked, Reserve, Reserved, Shared};
 use crate::scan::Pace;
@@ -20,7 +21,7 @@ use crate::watch_id::WatchId;
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, OnceLock};
 use std::time::Duration;
 
 /// One read of 64 KiB: larger ones are no quicker.
@@ -61,7 +62,7 @@ pub struct Inotify {
     cloexec: bool,
     /// Which process opened it.
     process: u32,
-    settings: Mutex<Settings>,
+    settings: Lock<Settings>,
     state: Reserved<Engine>,
     lull: Lull,
     /// How many threads wait for `state`.
@@ -114,7 +115,7 @@ impl Inotify {
             wakes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             process: std::process::id(),
-            settings: Mutex::new(Settings {
+            settings: Lock::new(Settings {
                 cache_size: DEFAULT_CACHE_SIZE,
                 sync_timeout: SyncTimeout::Disabled,
             }),
@@ -161,8 +162,8 @@ impl Inotify {
         self.fd.is_blocking()
     }
 
-    fn settings(&self) -> MutexGuard<'_, Settings> {
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    fn settings(&self) -> Guard<'_, Settings> {
+        self.settings.lock()
     }
 
     /// Most full-size events fetched by one read.

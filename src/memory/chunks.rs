@@ -1,8 +1,8 @@
 //! Chunks: the memory of reserves, and how many pieces of it are in use. A chunk that was never touched is not known here.
 
+use crate::lock::{Guard, Lock};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The head of a chunk that was touched. It is written into the chunk itself.
 struct Head {
@@ -20,12 +20,12 @@ struct Chunks(*mut Head);
 unsafe impl Send for Chunks {}
 
 /// The chunks that were touched.
-static CHUNKS: Mutex<Chunks> = Mutex::new(Chunks(null_mut()));
+static CHUNKS: Lock<Chunks> = Lock::new(Chunks(null_mut()));
 /// How many there are. As long as there is none, giving memory back costs one look at this.
 static TOUCHED: AtomicUsize = AtomicUsize::new(0);
 
-fn chunks() -> MutexGuard<'static, Chunks> {
-    CHUNKS.lock().unwrap_or_else(PoisonError::into_inner)
+fn chunks() -> Guard<'static, Chunks> {
+    CHUNKS.lock()
 }
 
 impl Chunks {

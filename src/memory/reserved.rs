@@ -1,16 +1,16 @@
 //! A value behind a mutex, and the reserve for whoever works on it.
 
 use super::reserve::{Lent, Reserve};
+use crate::lock::{Guard, Lock};
 use std::ops::{Deref, DerefMut};
 #[cfg(not(simulation))]
 use std::sync::Condvar;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 #[cfg(not(simulation))]
 use std::time::Duration;
 
 /// A value behind a mutex, with a reserve for whoever has it locked.
 pub(crate) struct Reserved<T> {
-    value: Mutex<T>,
+    value: Lock<T>,
     reserve: Reserve,
 }
 
@@ -18,17 +18,17 @@ pub(crate) struct Reserved<T> {
 pub(crate) struct Locked<'a, T> {
     // The reserve is given back before another thread can lock the value.
     _lent: Lent,
-    value: MutexGuard<'a, T>,
+    value: Guard<'a, T>,
 }
 
 impl<T> Reserved<T> {
     pub(crate) fn new(value: T, reserve: Reserve) -> Reserved<T> {
-        let value = Mutex::new(value);
+        let value = Lock::new(value);
         Reserved { value, reserve }
     }
 
     #[inline]
-    fn locked<'a>(&'a self, value: MutexGuard<'a, T>) -> Locked<'a, T> {
+    fn locked<'a>(&'a self, value: Guard<'a, T>) -> Locked<'a, T> {
         // SAFETY: only who has the mutex locked lends the reserve, and `Locked` borrows both.
         let _lent = unsafe { self.reserve.lend() };
         Locked { _lent, value }
@@ -37,16 +37,11 @@ impl<T> Reserved<T> {
     /// None: another thread has it.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<Locked<'_, T>> {
-        match self.value.try_lock() {
-            Ok(value) => Some(self.locked(value)),
-            Err(TryLockError::Poisoned(poisoned)) => Some(self.locked(poisoned.into_inner())),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        self.value.try_lock().map(|value| self.locked(value))
     }
 
     pub(crate) fn lock(&self) -> Locked<'_, T> {
-        let value = self.value.lock();
-        self.locked(value.unwrap_or_else(PoisonError::into_inner))
+        self.locked(self.value.lock())
     }
 }
 
@@ -56,7 +51,7 @@ impl<T> Locked<'_, T> {
     pub(crate) fn wait_and_unlock(self, condition: &Condvar, most: Duration) {
         let Locked { _lent, value } = self;
         drop(_lent);
-        drop(condition.wait_timeout(value, most));
+        drop(condition.wait_timeout(value.into_guard_of_std(), most));
     }
 }
 

@@ -6,15 +6,15 @@
 //! The library itself owns the lock only for a moment. Other threads wait for that moment: no caller is told no because of
 //! it. They sleep meanwhile, as the owner may be of a lower priority and need their processor.
 
+use crate::lock::{Guard, Lock};
 use std::cell::{Cell, UnsafeCell};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct OwnerLock<T> {
     /// 0: nobody; `BRIEFLY`; else the owner's token.
     owner: AtomicUsize,
     /// Locked as long as the lock is owned briefly, for others to wait on.
-    brief: Mutex<()>,
+    brief: Lock<()>,
     /// Only the owner touches these two.
     lent: Cell<bool>,
     data: UnsafeCell<T>,
@@ -37,7 +37,7 @@ pub(crate) struct Owned<'a, T> {
 pub(crate) struct Brief<'a, T> {
     // Dropped in this order.
     owned: Owned<'a, T>,
-    _others_wait: MutexGuard<'a, ()>,
+    _others_wait: Guard<'a, ()>,
 }
 
 /// The owner's token of `own_briefly`; not an address.
@@ -53,7 +53,7 @@ impl<T> OwnerLock<T> {
     pub(crate) fn new(data: T) -> OwnerLock<T> {
         OwnerLock {
             owner: AtomicUsize::new(0),
-            brief: Mutex::new(()),
+            brief: Lock::new(()),
             lent: Cell::new(false),
             data: UnsafeCell::new(data),
         }
@@ -77,8 +77,8 @@ impl<T> OwnerLock<T> {
     }
 
     #[cold]
-    fn wait_for_brief(&self) -> MutexGuard<'_, ()> {
-        self.brief.lock().unwrap_or_else(PoisonError::into_inner)
+    fn wait_for_brief(&self) -> Guard<'_, ()> {
+        self.brief.lock()
     }
 
     #[inline]
