@@ -72,6 +72,17 @@ impl Doubts {
         }
     }
 
+    /// What is in a directory is told anew.
+    pub(super) fn forget_parent(&mut self, parent: PlaceRef) {
+        let name = Vec::new();
+        let of_parent = self.by_name.range(Doubt { parent, name }..);
+        let of_parent = of_parent.map(|(doubt, _)| doubt);
+        let of_parent = of_parent.take_while(|doubt| doubt.parent == parent);
+        for doubt in of_parent.cloned().collect::<Vec<Doubt>>() {
+            self.take(&doubt);
+        }
+    }
+
     fn what(&self, doubt: &Doubt) -> Option<What> {
         self.by_name.get(doubt).map(|&(what, _)| what)
     }

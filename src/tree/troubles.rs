@@ -201,6 +201,7 @@ impl Forest {
         while let Some(child) = self.places.first_child(id) {
             self.doom(child, fx);
         }
+        self.doubts.forget_parent(self.places.reference(id));
         self.note_trouble(id, errno, fx);
         self.places.set(id, flags::UNLISTED);
         if Cure::of(errno) == Cure::Use {
