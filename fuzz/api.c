@@ -119,6 +119,9 @@ static intptr_t expect(const char *what, intptr_t result, const int *errors)
     return result;
 }
 
+/* What can't fail. */
+#define MUST(call) expect(#call, (intptr_t)(call), (const int[]){0})
+
 static void count_destroyed(void *userdata)
 {
     if (userdata != &destroyed)
@@ -199,7 +202,7 @@ static void open_one(struct input *in)
     bool nowhere = next(in) % 16 == 15;
     if (EXPECT(asyncinotify_new(flags, nowhere ? NULL : &self), EINVAL, EMFILE, ENFILE, ENOMEM) < 0)
         return;
-    EXPECT(asyncinotify_set_sync_timeout(self, 0), ENOENT); /* it would wait for ever */
+    MUST(asyncinotify_set_sync_timeout(self, 0)); /* it would wait for ever */
     EXPECT(asyncinotify_set_sync_timeout(self, a_time(in)), EINVAL);
     asyncinotify_close(atomic_exchange(&handles[next(in) % HANDLES], self));
 }
@@ -258,7 +261,11 @@ static void ask(struct input *in)
     void *userdata;
     int number;
     size_t room = next(in) % (sizeof text + 1);
-    switch (next(in) % 12) {
+    switch (next(in) % 13) {
+    case 11:
+        if (!*asyncinotify_strerror((int)(next(in) << 24 | next(in))) || !asyncinotify_version() || !*asyncinotify_version_string())
+            abort();
+        return;
     case 0:
         EXPECT(asyncinotify_watch_path(self, id, next(in) % 4 ? text : NULL, room), EINVAL, ENOENT);
         return;
@@ -481,20 +488,37 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     return 0;
 }
 
+static int count_kernel_watches(asyncinotify *self)
+{
+    char line[256], path[64];
+    int count = 0;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", (int)MUST(asyncinotify_raw_fd(self)));
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        count += !strncmp(line, "inotify wd:", 11);
+    if (file)
+        fclose(file);
+    return count;
+}
+
 /* The kernel takes milliseconds to close an inotify descriptor: most sequences get the handles that the last one has left. */
 static void end_watches(asyncinotify *self)
 {
     asyncinotify_watch ids[64];
     asyncinotify_event event;
     intptr_t count;
-    while ((count = EXPECT(asyncinotify_watches(self, ids, 64), EINVAL)) > 0) {
+    while ((count = MUST(asyncinotify_watches(self, ids, 64))) > 0) {
         for (intptr_t i = 0; i < count && i < 64; i++)
-            EXPECT(asyncinotify_rm_watch(self, ids[i]), ENOENT);
-        while (EXPECT(asyncinotify_get(self, &event), EINTR) != 0)
+            EXPECT(asyncinotify_rm_watch(self, ids[i]), ENOENT); /* its end may be on the way */
+        while (MUST(asyncinotify_get(self, &event)) != 0)
             ;
     }
-    EXPECT(asyncinotify_set_cache_size(self, 240), ENOENT);
-    EXPECT(asyncinotify_set_sync_timeout(self, 0), ENOENT);
+    MUST(asyncinotify_set_cache_size(self, 240));
+    MUST(asyncinotify_set_sync_timeout(self, 0));
+    if (count_kernel_watches(self)) {
+        fprintf(stderr, "the kernel has %d watches left\n", count_kernel_watches(self));
+        abort();
+    }
 }
 
 static void check_nothing_left(bool closed)
@@ -517,7 +541,7 @@ static bool open_first(void)
     if (asyncinotify_new(ASYNCINOTIFY_INIT_DEFAULT, &first) < 0)
         return false; /* limits of the machine */
     atomic_store(&handles[0], first);
-    return EXPECT(asyncinotify_set_sync_timeout(first, 0), ENOENT) == 0;
+    return MUST(asyncinotify_set_sync_timeout(first, 0)) == 0;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
