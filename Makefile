@@ -23,7 +23,7 @@ export TARGET_DIR := $(abspath $(TARGET))
 CHECKS := lint rust simulation c faults fuzz sanitizers examples install build-systems loops abi cpp go zig
 
 .NOTPARALLEL:
-.PHONY: all build install uninstall stage examples run quick check $(CHECKS:%=check-%) header bench soak fuzz replay clean help
+.PHONY: all build install uninstall stage examples run quick check $(CHECKS:%=check-%) header bench soak fuzz miri replay clean help
 
 all build: $(LIB)
 
@@ -138,6 +138,11 @@ soak: stage
 fuzz:
 	@fuzz/run '$(TARGET)' $${FUZZ_SECONDS:-3600}
 
+# What has no system call of its own, under Miri: rustup component add miri rust-src --toolchain nightly.
+miri:
+	MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-ignore-leaks' $(CARGO) +nightly miri test --locked --lib --target-dir '$(TARGET)/miri' -- \
+		capi::handle attachments memory::shared capi::dup capi::pointer fixed_text nobody_is_told the_data_is_not the_owner_enters
+
 # One simulated run once more, with all that happens in it: SEED=17 of a random one, CASE='...' of one in the small scope.
 replay:
 	@$(SIMULATION) $(if $(SEED),replay $(SEED),case '$(CASE)')
@@ -157,6 +162,7 @@ help:
 	@echo 'make bench             time against a bare read(2) loop; BASE=...: and against the build installed there'
 	@echo 'make soak              the replica test and the simulation for long: SOAK_SECONDS=3600 SIMULATION_SECONDS=3600'
 	@echo 'make fuzz              the fuzzers for long: FUZZ_SECONDS=3600'
+	@echo 'make miri              what has no system call of its own, with a nightly compiler that has miri'
 	@echo 'make replay            one simulated run with its trace: SEED=... or CASE=..., as a failure prints it'
 	@echo 'make header            write include/asyncinotify.h anew from the source'
 	@echo 'make clean             remove $(TARGET)'
