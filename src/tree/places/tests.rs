@@ -66,3 +66,14 @@ fn a_reference_outlives_its_place_safely() {
     assert_eq!(places.add(0, 0, NO_PLACE, b""), root);
     assert_eq!(places.resolve(reference), None);
 }
+
+/// Whoever may name entries can't choose names that meet in the index of an instance.
+#[test]
+#[cfg(not(simulation))]
+fn each_instance_has_hashes_of_its_own() {
+    let (one, other) = (Places::default(), Places::default());
+    let names: Vec<Vec<u8>> = (0..4u8).map(|number| vec![b'a' + number]).collect();
+    let hashes = |places: &Places| names.iter().map(|name| places.hash(1, name)).collect();
+    let (one, other): (Vec<u32>, Vec<u32>) = (hashes(&one), hashes(&other));
+    assert_ne!(one, other);
+}
