@@ -109,6 +109,8 @@ pub struct Judge {
     heard_whole: bool,
     /// What each operation under way is about: the entry that was at its path when it began, if there was one.
     subjects: Vec<Option<Owed>>,
+    /// Of each operation that is under way, what it makes.
+    being_made: Vec<Option<u32>>,
     /// The tree of the root, not one beside it.
     pub main: bool,
     /// How many ERRORs were told.
@@ -157,6 +159,7 @@ impl Judge {
             set_up: false,
             heard_whole: false,
             subjects: Vec::new(),
+            being_made: Vec::new(),
             main: true,
             errors: 0,
             removed: false,
@@ -262,6 +265,13 @@ impl Judge {
                 let node = self.now().entries.get(&within)?;
                 Some(Owed::new(node.id, 0, within, false))
             });
+        let made = match operation {
+            Operation::Mkdir(path) | Operation::Create(path) => self.within(path),
+            _ => None,
+        };
+        let made = made.and_then(|within| self.now().entries.get(&within));
+        let made = made.map(|node| node.id);
+        self.being_made.push(made);
         self.subjects.push(subject);
         for (bit, path) in happenings(operation) {
             let of_root = bit & (IN_MOVE_SELF | IN_DELETE_SELF) != 0;
@@ -283,6 +293,7 @@ impl Judge {
     /// An operation is done, or has failed half way.
     fn over(&mut self) -> Option<Owed> {
         // A tree may have been added since it began.
+        self.being_made.pop();
         self.subjects.pop().flatten()
     }
 
@@ -306,7 +317,10 @@ impl Judge {
             };
             // Something else may have its name by now.
             let is_subject = |node: &&Node| subject.as_ref().is_none_or(|it| node.id == it.id);
+            // Perhaps its directory was not watched yet. That it is there is told after this, and who hears so looks then.
+            let is_being_made = |node: &Node| self.being_made.contains(&Some(node.id));
             match self.now().entries.get(&within).filter(is_subject) {
+                Some(node) if bit == IN_ATTRIB && is_being_made(node) => {}
                 Some(node) if self.is_told_of(&within) => self.owe(node.id, bit, within),
                 None if within.is_empty() && self.heard_whole => self.owe(self.root, bit, within),
                 Some(_) => {}
