@@ -94,6 +94,8 @@ pub struct Judge {
     happened: BTreeMap<(u32, Path), u32>,
     told: BTreeMap<(u32, Path), u32>,
     owed: Vec<Owed>,
+    /// Where something was found since. What is renamed while its directory is may be told of at a path that it never had.
+    found: BTreeSet<Path>,
     /// Directories that an ERROR was told of.
     blind: BTreeSet<u32>,
     /// The same since the last SYNC_BEGIN, those that are watched too: they may not have been listed.
@@ -152,6 +154,7 @@ impl Judge {
             happened: BTreeMap::new(),
             told: BTreeMap::new(),
             owed: Vec::new(),
+            found: BTreeSet::new(),
             blind: BTreeSet::new(),
             errored: BTreeSet::new(),
             lost: false,
@@ -167,9 +170,23 @@ impl Judge {
         }
     }
 
-    /// The tree looked so before the operation that was under way when it was added.
-    pub fn has_been(&mut self, view: Rc<View>) {
+    /// The tree looked so before the operation that was under way when it was added, which is about this entry.
+    pub fn has_been(&mut self, view: Rc<View>, subject: Option<Option<u32>>) {
         self.views.insert(0, view);
+        if let Some(subject) = subject {
+            let owed = subject.map(|id| {
+                let at: BTreeSet<Path> = self.now().paths_of(id).cloned().collect();
+                Owed {
+                    id,
+                    bits: 0,
+                    paths: at.clone(),
+                    at,
+                    listed: false,
+                }
+            });
+            self.subjects.push(owed);
+            self.being_made.push(None);
+        }
     }
 
     /// The directory at the root's path was another one by the time that it was opened.
@@ -431,7 +448,13 @@ impl Judge {
         }
         // What this tree has not told to leave is new in it, though another watch may have told whence it comes.
         let is_new = event.moved_from.is_none() || !self.left.contains(&event.cookie);
-        let names = event.flagged(SYNTHETIC) || (bits == IN_MOVED_TO && is_new);
+        let from = event.moved_from.as_ref();
+        let from = from.and_then(|from| from.strip_prefix(&self.given[..]));
+        let was_found = from.is_some_and(|from| self.found.contains(from));
+        if event.flagged(SYNTHETIC) {
+            self.found.insert(within.clone());
+        }
+        let names = event.flagged(SYNTHETIC) || (bits == IN_MOVED_TO && (is_new || was_found));
         self.owed
             .retain(|owed| !(owed.paths.contains(&within) && (names || bits & owed.bits != 0)));
         Ok(())

@@ -230,7 +230,8 @@ impl Run {
             concurrent: true,
             trouble: true,
             max_depth: settings.max_depth,
-            alone: !settings.company,
+            // One that is gone may have heard it before.
+            alone: !settings.company && self.stage.borrow().judges.is_empty(),
         };
         let disk = self.stage.borrow().disk.clone();
         // What was half done when the library rested may have taken it away.
@@ -238,7 +239,8 @@ impl Run {
             return Ok(());
         };
         let mut judge = Judge::new(path, root, disk.view(root), expect);
-        judge.has_been(self.stage.borrow().disk_before().view(root));
+        let subject = self.stage.borrow().subject();
+        judge.has_been(self.stage.borrow().disk_before().view(root), subject);
         (judge.max_depth, judge.refused, judge.main) =
             (settings.max_depth, settings.refused.clone(), main);
         judge.excused = settings.limited || !settings.proc;

@@ -10,7 +10,7 @@ use asyncinotify::simulation::{Call, CallKind, Effect, Operation, Pending, with_
 
 use crate::dependence::{Left, Seen, depends, describe, waits};
 use crate::disk::{Disk, View};
-use crate::judge::Judge;
+use crate::judge::{Judge, happenings};
 use crate::plain::Plain;
 use crate::support::replica::Fault;
 use crate::text;
@@ -45,6 +45,8 @@ pub struct Stage {
     pub judges: Vec<Judge>,
     pub disk: Disk,
     before: Disk,
+    /// The entry that the operation under way is about.
+    subject: Option<u32>,
     /// The views after each operation, where the world does one after the other.
     pub script: Option<Scripted>,
     applied: usize,
@@ -97,6 +99,7 @@ impl Stage {
             judges: Vec::new(),
             disk: Disk::default(),
             before: Disk::default(),
+            subject: None,
             script: None,
             applied: 0,
             trace: None,
@@ -115,6 +118,11 @@ impl Stage {
     /// The disk as it was before the operation under way. Who begins to watch now may hear of that operation.
     pub fn disk_before(&self) -> &Disk {
         if self.begun { &self.before } else { &self.disk }
+    }
+
+    /// What the operation under way is about; None: none is under way.
+    pub fn subject(&self) -> Option<Option<u32>> {
+        self.begun.then_some(self.subject)
     }
 
     pub fn note(&mut self, what: impl FnOnce() -> String) {
@@ -215,6 +223,11 @@ impl Stage {
         } else {
             self.before = self.disk.clone();
             self.disk.apply(operation);
+            let about = happenings(operation);
+            let node = about
+                .first()
+                .and_then(|(_, path)| self.disk.nodes.get(*path));
+            self.subject = node.map(|node| node.id);
             for judge in &mut self.judges {
                 judge.look(self.disk.view(judge.root));
             }

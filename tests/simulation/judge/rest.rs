@@ -51,6 +51,7 @@ impl Judge {
         self.allowed.clear();
         self.happened.clear();
         self.told.clear();
+        self.found.clear();
         self.replica.of_root.clear();
         Ok(())
     }
