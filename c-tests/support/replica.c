@@ -323,7 +323,9 @@ void replica_check(const char *file, int line, struct replica *replica)
     if (is_whole && !set_is_equal(&replica->entries, "in the replica", &disk, "on the disk"))
         test_fail(file, line, "the replica of %s (%zu entries) differs from the disk (%zu)", replica->root,
                   replica->entries.count, disk.count);
-    if (replica->wrong)
+    /* A repair without a list that can't end before the root is there again is told by nothing but SYNC_END then. */
+    bool may_be_strange = replica->blind_root && replica->looks;
+    if (replica->wrong && !may_be_strange)
         test_fail(file, line, "%d events were wrong, the first a %s", replica->wrong, replica->first_wrong);
     set_free(&disk);
 }
