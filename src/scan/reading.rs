@@ -50,18 +50,21 @@ impl Reading {
     /// The same reading under the names that the directory got meanwhile.
     fn under_other_names(&self, work: &Work<'_>) -> Vec<Reading> {
         let mut others = Vec::new();
-        let (mut parent, mut name) = (self.parent, self.name.as_slice());
-        let mut leaves = None;
+        // Another directory may have left the name instead, in exchange: so it may have each of these names.
+        let mut names = vec![(self.parent, self.name.as_slice())];
+        let mut leaving = Vec::new();
         for (_, event) in work.stream.pending() {
             if event.mask & Mask::MOVED_FROM.bits() != 0 {
-                if parent.is_none_or(|it| it == event.wd) && event.name == name {
-                    leaves = Some(event.cookie);
+                let had_it = |&(parent, name): &(Option<i32>, &[u8])| {
+                    parent.is_none_or(|it| it == event.wd) && event.name == name
+                };
+                if names.iter().any(had_it) {
+                    leaving.push(event.cookie);
                 }
-            } else if event.mask & Mask::MOVED_TO.bits() != 0
-                && let Some(cookie) = leaves
-            {
-                if cookie == event.cookie {
-                    (parent, name, leaves) = (Some(event.wd), event.name, None);
+            } else if event.mask & Mask::MOVED_TO.bits() != 0 && !leaving.is_empty() {
+                if let Some(at) = leaving.iter().position(|&cookie| cookie == event.cookie) {
+                    leaving.swap_remove(at);
+                    names.push((Some(event.wd), event.name));
                 }
                 if memory::is_short() {
                     break;
