@@ -4,7 +4,7 @@
 use super::pending::is_clean;
 use super::{Scans, Work};
 use crate::sys::Sys;
-use crate::tree::{Cause, Known, flags};
+use crate::tree::{Cause, Known, flags, is_refusal};
 use crate::watches::PlaceId;
 
 /// What a listed directory turned out to be.
@@ -104,6 +104,8 @@ impl Scans {
                     work.stream.drain()?;
                     is_clean(other, work.stream, work.forest)?
                 }
+                // It can't stay known by its watch alone. A repair tells of it where it can't be looked at.
+                Err(errno) if is_refusal(errno) => true,
                 Err(errno) => return Ok(Settled::CantTell(errno)),
             },
         };
@@ -129,7 +131,7 @@ enum Settled {
     At(PlaceId),
     /// Nothing says what has happened.
     Repair,
-    /// The look at the other place has failed.
+    /// There was no room for a look at the other place.
     CantTell(i32),
 }
 
