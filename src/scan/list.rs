@@ -118,6 +118,8 @@ impl Scans {
         let Some(listing) = self.listings.pop_back() else {
             return;
         };
+        // The one before it may be read on.
+        self.listed.truncate(listing.entries.start);
         self.abandon(listing.wd, work);
         let Some(id) = listing.place(work.forest) else {
             return;
