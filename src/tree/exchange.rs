@@ -35,6 +35,8 @@ pub(super) struct Arrivals {
     /// the event may be the second half of an exchange whose first half was not heard. And names to which something is
     /// renamed by the first event: perhaps over something that the list could not show any more.
     half_heard: BTreeSet<(i32, Vec<u8>)>,
+    /// Names in such a list of what is neither a directory nor a regular file: what leaves them may be another.
+    strangers: BTreeSet<(i32, Vec<u8>)>,
     /// What is pending after an event that may be the second half of an exchange.
     ahead: Ahead,
 }
@@ -142,6 +144,7 @@ impl Arrivals {
             arrival.age = arrival.age.saturating_add(1);
         }
         self.half_heard.clear();
+        self.strangers.clear();
     }
 
     pub(super) fn is_unsettled(&self) -> bool {
@@ -152,6 +155,7 @@ impl Arrivals {
     pub(super) fn clear(&mut self) {
         self.last.clear();
         self.half_heard.clear();
+        self.strangers.clear();
     }
 
     fn was_half_heard(&mut self, event: &RawEvent<'_>) -> bool {
@@ -208,6 +212,11 @@ impl Forest {
         self.arrivals.last.retain(|it| {
             it.wd != wd || is_pending(&it.name) || is_directory(&it.name) == Some(it.is_dir)
         });
+    }
+
+    /// What leaves a name first need not be what a list had under that name.
+    pub(crate) fn note_stranger(&mut self, wd: i32, name: Vec<u8>) {
+        self.arrivals.strangers.insert((wd, name));
     }
 
     /// An event of an entry has been followed by all that hear of it.
@@ -359,9 +368,13 @@ impl Forest {
 
     /// Whether a file leaves a name that one came to, perhaps in exchange for another of which nothing was told: that one
     /// leaves then, and is new where it arrives.
-    pub(super) fn may_be_another(&self, event: &RawEvent<'_>) -> bool {
+    pub(super) fn may_be_another(&mut self, event: &RawEvent<'_>) -> bool {
+        let strangers = &mut self.arrivals.strangers;
+        let of_stranger =
+            !strangers.is_empty() && strangers.remove(&(event.wd, event.name.to_vec()));
         let arrival = self.arrivals.find(event);
-        !is_dir(event) && arrival.is_some_and(|it| it.over_unwatched.is_some())
+        let over_unheard = arrival.is_some_and(|it| it.over_unwatched.is_some());
+        !is_dir(event) && (of_stranger || over_unheard)
     }
 
     /// The directory that had the name leaves it to the entry that has come, and will be new where it arrives.
