@@ -95,7 +95,7 @@ impl Scans {
             self.leave();
         } else {
             forest.unqueue(id);
-            forest.take_away(id, &mut fx);
+            forest.doom(id, &mut fx);
         }
         Ok(())
     }
