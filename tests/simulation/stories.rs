@@ -49,7 +49,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 22] = [
+const STORIES: [Story; 23] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -93,6 +93,10 @@ const STORIES: [Story; 22] = [
     ("no-end-of-a-list-between", halves::no_end_of_a_list_between),
     ("heard-by-one-tree", halves::heard_by_one_tree),
     ("healed-where-another-was", healing::where_another_was),
+    (
+        "listed-beside-another-that-fails",
+        healing::beside_another_that_is_listed,
+    ),
 ];
 
 /// Plays all of them; `findings` gets the sequences, the stories are printed.

@@ -2,11 +2,11 @@
 
 use asyncinotify::RecursiveFlags;
 use asyncinotify::simulation::{CallKind, set_schedule, with_kernel};
-use libc::EIO;
+use libc::{EIO, ENOMEM};
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::{Stage, WHOLE, check, parsed, shown, world};
+use super::{Stage, WHOLE, check, parsed, shown, told, world};
 use crate::support::replica::{ERROR, HEALED, Verdict};
 
 /// In a repair a directory can't be listed, and at the next try it is one that was known elsewhere.
@@ -57,4 +57,45 @@ pub fn where_another_was() -> Verdict {
         }
         failed += 1;
     }
+}
+
+/// Two directories are listed together, and the queue can't be read then; before it is read once more the last of them can't
+/// be listed any more. What was read of it is not taken for what is in the other one.
+pub fn beside_another_that_is_listed() -> Verdict {
+    for at in 1.. {
+        let mut stage =
+            Stage::new("mkdir /t; mkdir /t/a; mkdir /t/b; create /t/a/x; create /t/b/y");
+        let flags = RecursiveFlags::LIST_EXISTING | RecursiveFlags::BACKGROUND;
+        stage.tree(WHOLE, flags).expect("a tree");
+        let count = Rc::new(Cell::new(0));
+        let (counted, mut fails) = (count.clone(), false);
+        set_schedule(Some(Box::new(move |call| {
+            counted.set(counted.get() + 1);
+            if counted.get() == at && call.kind == CallKind::Read {
+                fails = true;
+                return Some(ENOMEM);
+            }
+            let has_failed = call.kind == CallKind::List && std::mem::take(&mut fails);
+            has_failed.then(|| {
+                // There is more to be read of the other one.
+                world("create /t/a/z; create /t/b/z");
+                EIO
+            })
+        })));
+        let mut all = Vec::new();
+        // The call in which the queue can't be read fails, and may be repeated.
+        let _ = stage
+            .instance
+            .get_events(64, &mut |event| all.push(told(event)));
+        all.extend(stage.take_all()?);
+        set_schedule(None);
+        if count.get() < at {
+            return Ok(());
+        }
+        let strange = |path: &[u8]| [b"/t/a/y", b"/t/b/x"].iter().any(|it| *it == path);
+        let mut paths = all.iter().filter_map(|event| event.path.as_deref());
+        let text = format!("before call {at}: {}", shown(&all));
+        check(!paths.any(strange), "a-path-that-never-was", text)?;
+    }
+    Ok(())
 }
