@@ -10,6 +10,7 @@ use crate::memory;
 use crate::stream::{Position, RawEvent, Stream};
 use crate::sys::Sys;
 use crate::watches::NO_PLACE;
+use std::collections::BTreeSet;
 
 /// What reading a directory makes the kernel tell.
 const READING: Mask = Mask::OPEN.union(Mask::ACCESS).union(Mask::CLOSE_NOWRITE);
@@ -51,20 +52,17 @@ impl Reading {
     fn under_other_names(&self, work: &Work<'_>) -> Vec<Reading> {
         let mut others = Vec::new();
         // Another directory may have left the name instead, in exchange: so it may have each of these names.
-        let mut names = vec![(self.parent, self.name.as_slice())];
-        let mut leaving = Vec::new();
+        let mut names = BTreeSet::from([(self.parent, self.name.as_slice())]);
+        let mut leaving = BTreeSet::new();
         for (_, event) in work.stream.pending() {
             if event.mask & Mask::MOVED_FROM.bits() != 0 {
-                let had_it = |&(parent, name): &(Option<i32>, &[u8])| {
-                    parent.is_none_or(|it| it == event.wd) && event.name == name
-                };
-                if names.iter().any(had_it) {
-                    leaving.push(event.cookie);
+                let mut parents = [None, Some(event.wd)].into_iter();
+                if parents.any(|parent| names.contains(&(parent, event.name))) {
+                    leaving.insert(event.cookie);
                 }
             } else if event.mask & Mask::MOVED_TO.bits() != 0 && !leaving.is_empty() {
-                if let Some(at) = leaving.iter().position(|&cookie| cookie == event.cookie) {
-                    leaving.swap_remove(at);
-                    names.push((Some(event.wd), event.name));
+                if leaving.remove(&event.cookie) {
+                    names.insert((Some(event.wd), event.name));
                 }
                 if memory::is_short() {
                     break;
