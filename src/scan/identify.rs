@@ -131,7 +131,7 @@ enum Settled {
     At(PlaceId),
     /// Nothing says what has happened.
     Repair,
-    /// There was no room for a look at the other place.
+    /// The look at the other place has failed, and not for its permissions.
     CantTell(i32),
 }
 

@@ -34,7 +34,10 @@ struct Owed {
 
 impl Owed {
     fn new(id: u32, bits: u32, path: Path, listed: bool) -> Owed {
-        let at = BTreeSet::from([path]);
+        Owed::at(id, bits, BTreeSet::from([path]), listed)
+    }
+
+    fn at(id: u32, bits: u32, at: BTreeSet<Path>, listed: bool) -> Owed {
         Owed {
             id,
             bits,
@@ -174,16 +177,8 @@ impl Judge {
     pub fn has_been(&mut self, view: Rc<View>, subject: Option<Option<u32>>) {
         self.views.insert(0, view);
         if let Some(subject) = subject {
-            let owed = subject.map(|id| {
-                let at: BTreeSet<Path> = self.now().paths_of(id).cloned().collect();
-                Owed {
-                    id,
-                    bits: 0,
-                    paths: at.clone(),
-                    at,
-                    listed: false,
-                }
-            });
+            let paths = |id| self.now().paths_of(id).cloned().collect();
+            let owed = subject.map(|id| Owed::at(id, 0, paths(id), false));
             self.subjects.push(owed);
             self.being_made.push(None);
         }

@@ -38,11 +38,11 @@ impl Judge {
             cause |= ids
                 .iter()
                 .any(|&id| self.was_closed(id) || self.has_left(id));
-            if ids.is_empty() && self.allowed.contains_key(&within) {
-                // It was made in what had just left the tree.
-                continue;
-            }
             if ids.is_empty() {
+                if self.allowed.contains_key(&within) {
+                    // It was made in what had just left the tree.
+                    continue;
+                }
                 let fault = fault("error-of-what-was-no-directory", text);
                 if !self.expect.swaps {
                     return Err(fault);
