@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::mask::Mask;
-use crate::memory;
+use crate::memory::{self, copy_of};
 use crate::scan::Pace;
 use crate::stream::{Outbox, Position, RawEvent, Record};
 use crate::sys::Sys;
@@ -22,9 +22,10 @@ impl Engine {
             if is_enough || self.stream.is_decoded() {
                 return Ok(());
             }
-            self.decode_at_length()?;
+            let has_looked = self.decode_at_length()?;
             decoded += 1;
-            if memory::is_short() || (decoded % BETWEEN_LOOKS == 0 && pace.is_over()) {
+            let is_time = has_looked || decoded % BETWEEN_LOOKS == 0;
+            if memory::is_short() || (is_time && pace.is_over()) {
                 pace.stop();
                 return Ok(());
             }
@@ -52,19 +53,22 @@ impl Engine {
         }
     }
 
-    /// The long way of the next event.
+    /// The long way of the next event. True: the disk was asked.
     #[inline(never)]
-    fn decode_at_length(&mut self) -> Sys<()> {
+    fn decode_at_length(&mut self) -> Sys<bool> {
         /// What most events tell.
         const EVENTS: usize = 16;
         const BYTES: usize = 16 * 1024;
         self.out.make_room(EVENTS, BYTES)?;
         let next = self.stream.peek();
+        let mut has_looked = false;
         if next.is_some_and(|(event, _)| self.forest.may_end_exchange(&event)) {
             self.look_ahead()?;
+            has_looked = self.look_who_stays()?;
         }
         let Some((event, size)) = self.stream.peek() else {
-            return self.give_up_rest();
+            self.give_up_rest();
+            return Ok(false);
         };
         let position = self.stream.head();
         let has_overflowed = event.mask & Mask::Q_OVERFLOW.bits() != 0;
@@ -80,12 +84,12 @@ impl Engine {
         if has_overflowed {
             self.watches.end_removed_at(self.stream.tail());
         }
-        Ok(())
+        Ok(has_looked)
     }
 
     /// What was read is no event, as no kernel has been seen to write it: it is as good as lost.
     #[cold]
-    fn give_up_rest(&mut self) -> Sys<()> {
+    fn give_up_rest(&mut self) {
         let (head, tail) = (self.stream.head(), self.stream.tail());
         let mut decoder = Decoder {
             watches: &mut self.watches,
@@ -95,21 +99,55 @@ impl Engine {
         decoder.on_event(&RawEvent::OVERFLOW, head);
         self.stream.advance(tail.since(head));
         self.watches.end_removed_at(tail);
-        Ok(())
     }
 
     /// Lets the trees know what comes after the next event, a MOVED_FROM.
     #[cold]
     fn look_ahead(&mut self) -> Sys<()> {
-        /// With so many bytes pending nothing is read besides: a storm of renames must not fill the memory.
-        const ENOUGH: usize = 64 * 1024;
-        if self.stream.tail().since(self.stream.head()) < ENOUGH {
+        if !self.has_much_pending() {
             // What can't be read now is read later, and is then as good as not yet told.
             let _ = self.stream.drain();
         }
+        self.note_ahead()
+    }
+
+    fn note_ahead(&mut self) -> Sys<()> {
         let from = self.forest.looks_ahead_from(self.stream.head());
         let pending = self.stream.pending_from(from);
         self.forest.look_ahead(pending, self.stream.tail())
+    }
+
+    /// With so many bytes pending nothing is read besides: a storm of renames must not fill the memory.
+    fn has_much_pending(&self) -> bool {
+        const ENOUGH: usize = 64 * 1024;
+        self.stream.tail().since(self.stream.head()) >= ENOUGH
+    }
+
+    /// The next event says that a directory leaves a name that it was just renamed to. Where it had come to the place of
+    /// another, the disk is asked whether that one is there: then the two have changed places. False: there is no need.
+    #[cold]
+    fn look_who_stays(&mut self) -> Sys<bool> {
+        let Some((event, size)) = self.stream.peek() else {
+            return Ok(false);
+        };
+        let first = self.watches.first_place(event.wd);
+        let parent = self.forest.perhaps_changed_places(first, &event);
+        let Some(parent) = parent.filter(|_| !self.has_much_pending()) else {
+            return Ok(false);
+        };
+        let (name, cookie) = (copy_of(event.name)?, event.cookie);
+        let behind = self.stream.head().plus(size);
+        let (scans, mut work) = self.scans();
+        let child = work.forest.places().child(parent, &name);
+        let child = child.filter(|&child| work.forest.place(child).wd() != 0);
+        let same = child.and_then(|child| scans.is_still_at(child, &mut work));
+        let look = scans.look_for(parent, &name, &mut work);
+        self.stream.drain()?;
+        self.note_ahead()?;
+        let pending = self.stream.pending_from(behind);
+        self.forest
+            .looked_who_stays(cookie, (parent, &name), (look, same), pending);
+        Ok(true)
     }
 
     /// The position before which nothing but decoding is due.

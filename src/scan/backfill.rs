@@ -92,6 +92,8 @@ pub(super) struct Before {
     extra: Vec<(Vec<u8>, Kind)>,
     /// Listed, although they are renamed away.
     renamed_away: Vec<Vec<u8>>,
+    /// Those of them that are no regular files: what leaves may be another that is one.
+    strangers: Vec<Vec<u8>>,
     /// Something was renamed to them, perhaps in exchange for what was there.
     covered: Vec<Vec<u8>>,
 }
@@ -110,6 +112,7 @@ impl Before {
             skip: Vec::new(),
             extra: Vec::new(),
             renamed_away: Vec::new(),
+            strangers: Vec::new(),
             covered: Vec::new(),
         };
         let events = pending.map_or(&[][..], |pending| pending.of_wd(wd));
@@ -155,6 +158,9 @@ impl Before {
                 note(&mut self.covered, name)?;
             } else if about.moved && (now.is_some() || about.goes_twice) {
                 note(&mut self.renamed_away, name)?;
+                if now == Some(&Kind::Other) {
+                    note(&mut self.strangers, name)?;
+                }
             }
         }
         Ok(())
@@ -265,6 +271,9 @@ impl Scans {
         let before = &mut backfill.before;
         while let Some(name) = before.renamed_away.pop() {
             forest.note_half_heard(wd, &name);
+        }
+        while let Some(name) = before.strangers.pop() {
+            forest.note_stranger(wd, name);
         }
         for name in std::mem::take(&mut before.covered) {
             forest.note_half_heard(wd, &name);

@@ -8,7 +8,7 @@ use crate::debug::{Quoted, debug};
 use crate::stream::Position;
 use crate::sys::Sys;
 use crate::sys::directory::Directory;
-use crate::sys::dirent::{Chunk, entries};
+use crate::sys::dirent::{Chunk, Kind, entries};
 use crate::tree::{Forest, Wanted, flags};
 use crate::watches::{NO_PLACE, PlaceId};
 use std::ops::Range;
@@ -229,8 +229,14 @@ impl Scans {
                 })
             };
             let allowed = listing.place(work.forest).is_some_and(allows);
-            let entries = &self.listed[listing.entries.clone()];
-            let before = || Before::of((listing.wd, listing.since), entries, pending, work);
+            let (wd, listed) = (listing.wd, &self.listed[listing.entries.clone()]);
+            if allowed && !listing.is_leaf {
+                let is_pending = |name: &[u8]| pending.is_some_and(|it| it.tells_of(wd, name));
+                let named = |name: &[u8]| entries(listed).find(|it| it.name().to_bytes() == name);
+                let is_directory = |name: &[u8]| Some(named(name)?.kind == Kind::Directory);
+                work.forest.check_arrivals(wd, is_pending, is_directory);
+            }
+            let before = || Before::of((wd, listing.since), listed, pending, work);
             results.push(allowed.then(before).transpose()?);
         }
         let mut void = false;

@@ -126,6 +126,12 @@ impl Scans {
             .map(|is_still| is_still.then_some(directory))
     }
 
+    /// Whether the directory of a place is where it should be; None: it can't be told.
+    pub(crate) fn is_still_at(&mut self, id: PlaceId, work: &mut Work<'_>) -> Option<bool> {
+        let directory = self.open_if_still_at(id, work).ok()?;
+        Some(directory.is_some())
+    }
+
     /// Has the kernel tell of more in a directory, if it is where it should be.
     pub(super) fn watch_also(&mut self, id: PlaceId, more: Mask, work: &mut Work<'_>) -> Sys<bool> {
         let index = work.forest.place(id).tree();

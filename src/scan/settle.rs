@@ -72,12 +72,13 @@ impl Scans {
         let wd = work.forest.place(parent).wd();
         let mut look = self.look_for(parent, &doubt.name, work);
         let mut hearing = Hearing::Heard;
-        if matches!(look, Look::CantTell(errno) if is_refusal(errno)) {
+        while matches!(look, Look::CantTell(errno) if is_refusal(errno)) {
             hearing = self.hear_of_permissions(parent, work);
-            if hearing == Hearing::Now {
-                // They may have changed before that.
-                look = self.look_for(parent, &doubt.name, work);
+            if hearing != Hearing::Now {
+                break;
             }
+            // They may have changed before that.
+            look = self.look_for(parent, &doubt.name, work);
         }
         if look == Look::Elsewhere {
             self.wait_for_renames_above(parent, work);
@@ -100,7 +101,7 @@ impl Scans {
     }
 
     /// Looks for a name in the directory of a place.
-    pub(super) fn look_for(&mut self, id: PlaceId, name: &[u8], work: &mut Work<'_>) -> Look {
+    pub(crate) fn look_for(&mut self, id: PlaceId, name: &[u8], work: &mut Work<'_>) -> Look {
         let directory = match self.open_if_still_at(id, work) {
             Ok(Some(directory)) => directory,
             Ok(None) => return Look::Elsewhere,

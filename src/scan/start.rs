@@ -95,7 +95,7 @@ impl Scans {
             self.leave();
         } else {
             forest.unqueue(id);
-            forest.doom(id, &mut fx);
+            forest.take_away(id, &mut fx);
         }
         Ok(())
     }

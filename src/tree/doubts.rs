@@ -52,7 +52,23 @@ pub(super) struct Doubts {
     by_name: BTreeMap<Doubt, (What, u32)>,
     /// In which order they are looked for; some are settled already.
     order: VecDeque<Doubt>,
+    /// Files that came as from outside, the newest last.
+    strays: VecDeque<Stray>,
 }
+
+/// A file that came as from outside of its tree, of which the caller does not ask to hear. It may be from a new directory in
+/// the tree: of that one the kernel tells only when it is made, which may be behind what happens in it.
+struct Stray {
+    doubt: Doubt,
+    tree: u32,
+    /// How often the kernel's queue was seen empty since.
+    age: u32,
+}
+
+/// More than there are between the first and the last of what is done by a process in a single call.
+const STRAYS: usize = 64;
+/// A call is over by the time that the kernel's queue was seen empty so often.
+const OLDEST: u32 = 2;
 
 impl Doubts {
     pub(super) fn is_empty(&self) -> bool {
@@ -67,6 +83,7 @@ impl Doubts {
 
     pub(super) fn forget_tree(&mut self, tree: u32) {
         self.by_name.retain(|_, (_, of)| *of != tree);
+        self.strays.retain(|stray| stray.tree != tree);
         if self.by_name.is_empty() {
             self.order.clear();
         }
@@ -81,6 +98,24 @@ impl Doubts {
         for doubt in of_parent.cloned().collect::<Vec<Doubt>>() {
             self.take(&doubt);
         }
+    }
+
+    /// Whether there may be a directory that is not heard of yet.
+    pub(super) fn hide_directories(&self, tree: u32) -> bool {
+        let hides = |&(what, of): &(What, u32)| of == tree && what != What::Unheard;
+        self.by_name.values().any(hides)
+    }
+
+    /// The kernel's queue was seen empty.
+    pub(super) fn age_strays(&mut self) {
+        for stray in &mut self.strays {
+            stray.age += 1;
+        }
+        self.strays.retain(|stray| stray.age < OLDEST);
+    }
+
+    pub(super) fn has_strays(&self) -> bool {
+        !self.strays.is_empty()
     }
 
     fn what(&self, doubt: &Doubt) -> Option<What> {
@@ -119,6 +154,42 @@ impl Forest {
         let appearing = Mask::CREATE | Mask::MODIFY | Mask::CLOSE_WRITE;
         if asked.intersects(appearing) && !asked.contains(Mask::MOVED_TO) {
             self.doubt(parent, name, What::Unheard);
+        }
+    }
+
+    /// Whether all of a tree that can be watched is.
+    pub(super) fn hears_all(&self, index: u32) -> bool {
+        self.trees[index].hears_all() && !self.doubts.hide_directories(index)
+    }
+
+    /// A file came from where nobody has heard it go.
+    pub(super) fn note_stray(&mut self, parent: PlaceId, event: &RawEvent<'_>) {
+        let place = self.places.get(parent);
+        let doubt = Doubt {
+            parent: self.places.reference(parent),
+            name: event.name.to_vec(),
+        };
+        let (tree, age) = (place.tree(), 0);
+        let strays = &mut self.doubts.strays;
+        if !is_dir(event) {
+            if strays.len() == STRAYS {
+                strays.pop_front();
+            }
+            strays.push_back(Stray { doubt, tree, age });
+        }
+    }
+
+    /// A directory is new in a tree: what came as from outside may be from there.
+    pub(super) fn doubt_strays(&mut self, tree: u32) {
+        for stray in std::mem::take(&mut self.doubts.strays) {
+            let parent = self.places.resolve(stray.doubt.parent);
+            match parent {
+                Some(parent) if stray.tree == tree => {
+                    self.doubt_unheard(parent, &stray.doubt.name);
+                }
+                Some(_) => self.doubts.strays.push_back(stray),
+                None => {}
+            }
         }
     }
 
@@ -161,11 +232,12 @@ impl Forest {
             }
             let parent = self.places.resolve(doubt.parent);
             let parent = parent.filter(|&parent| {
-                self.places.get(parent).wd() != 0 && self.standing(parent) == Standing::InTree
+                let is_there = self.standing(parent) == Standing::InTree && !self.is_stale(parent);
+                self.places.get(parent).wd() != 0 && is_there
             });
             match parent {
                 Some(parent) => return Some((parent, doubt)),
-                // The directory is gone, and all that was in it.
+                // The directory is gone, and all that was in it, or its scan is to come.
                 None => drop(self.doubts.take(&doubt)),
             }
         }
@@ -238,6 +310,9 @@ impl Forest {
             }
         } else if event.mask & Mask::CREATE.bits() != 0 {
             self.was_not_there(parent, &doubt.name, what, fx);
+        } else if matches!(what, What::Unknown | What::HalfHeard) && is_dir(event) {
+            // Perhaps to the place of a directory that is not watched.
+            self.arrivals.came_over_unwatched(0);
         } else if matches!(
             what,
             What::Stayed
@@ -309,14 +384,24 @@ impl Forest {
         self.takes_doubts_away(self.places.top(id))
     }
 
-    /// A directory has left the tree, and what was there can't be looked for any more. That would be well, had not perhaps
-    /// come something else from there than was thought.
+    /// A directory has left the tree or is no more, and what was there can't be looked for any more. That would be well, had
+    /// not perhaps come something else from there than was thought.
     pub(super) fn takes_doubts_away(&self, top: PlaceId) -> bool {
         let left = |(doubt, (what, _)): (&Doubt, &(What, u32))| {
             let parent = self.places.resolve(doubt.parent);
             matches!(what, What::Directory { .. })
-                && parent.is_some_and(|at| self.places.top(at) == top)
+                && parent.is_some_and(|at| at == top || self.places.above(at).any(|it| it == top))
         };
         self.doubts.by_name.iter().any(left)
+    }
+
+    /// Takes away what has left the tree or is no more.
+    pub(crate) fn take_away(&mut self, top: PlaceId, fx: &mut Effects) {
+        let uncertain = self.takes_doubts_away(top);
+        self.doom(top, fx);
+        if uncertain {
+            let tree = self.places.get(top).tree();
+            self.begin_sync(tree, Cause::DoubtLeft, fx);
+        }
     }
 }

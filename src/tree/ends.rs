@@ -168,7 +168,7 @@ impl Forest {
         } else {
             self.doubt_vacated(id);
         }
-        self.doom(id, fx);
+        self.take_away(id, fx);
     }
 
     /// Whether the scan that is queued was wanted because a list of the parent has the name: another directory may have it

@@ -11,7 +11,7 @@
 //! exchange takes a repair of the tree.
 
 use super::doubts::What;
-use super::{Effects, Forest};
+use super::{Effects, Forest, Look};
 use crate::mask::Mask;
 use crate::memory;
 use crate::stream::{Position, RawEvent};
@@ -35,6 +35,8 @@ pub(super) struct Arrivals {
     /// the event may be the second half of an exchange whose first half was not heard. And names to which something is
     /// renamed by the first event: perhaps over something that the list could not show any more.
     half_heard: BTreeSet<(i32, Vec<u8>)>,
+    /// Names in such a list of what is neither a directory nor a regular file: what leaves them may be another.
+    strangers: BTreeSet<(i32, Vec<u8>)>,
     /// What is pending after an event that may be the second half of an exchange.
     ahead: Ahead,
 }
@@ -54,6 +56,9 @@ struct Ahead {
     moves_on: BTreeMap<u32, usize>,
     /// All events before this position were looked at.
     seen: Position,
+    /// The cookie with which a directory leaves a name that it came to, and whether another one is there then: the disk
+    /// was asked.
+    stays_at: Option<(u32, bool)>,
 }
 
 impl Ahead {
@@ -87,15 +92,23 @@ impl Ahead {
     }
 }
 
-#[derive(Default)]
-struct Arrival {
+#[derive(Clone, Default)]
+pub(super) struct Arrival {
     wd: i32,
     name: Vec<u8>,
     is_dir: bool,
     /// A directory had the name that was not watched yet.
     over_unwatched: Option<u32>,
-    /// The kernel's queue was not empty since.
-    just_now: bool,
+    /// How often the kernel's queue was seen empty since.
+    age: u32,
+}
+
+impl Arrival {
+    /// The call that brought it may go on: an exchange, say, of which one half is queued, merged with the rename before it.
+    fn is_recent(&self) -> bool {
+        const OLDEST: u32 = 2;
+        self.age < OLDEST
+    }
 }
 
 pub(super) fn is_dir(event: &RawEvent<'_>) -> bool {
@@ -110,7 +123,7 @@ impl Arrivals {
         {
             arrival = oldest;
         }
-        arrival.just_now = true;
+        arrival.age = 0;
         let perhaps_over = self.was_half_heard(event).then_some(0);
         arrival.over_unwatched = std::mem::take(&mut self.over_unwatched).or(perhaps_over);
         arrival.wd = event.wd;
@@ -120,22 +133,29 @@ impl Arrivals {
         self.last.push_back(arrival);
     }
 
+    /// For events that are followed later.
+    pub(super) fn copy(&self) -> VecDeque<Arrival> {
+        self.last.clone()
+    }
+
     /// The kernel's queue is empty.
     pub(super) fn settle(&mut self) {
         for arrival in &mut self.last {
-            arrival.just_now = false;
+            arrival.age = arrival.age.saturating_add(1);
         }
         self.half_heard.clear();
+        self.strangers.clear();
     }
 
     pub(super) fn is_unsettled(&self) -> bool {
-        self.last.iter().any(|arrival| arrival.just_now) || !self.half_heard.is_empty()
+        self.last.iter().any(Arrival::is_recent) || !self.half_heard.is_empty()
     }
 
     /// Events were lost.
     pub(super) fn clear(&mut self) {
         self.last.clear();
         self.half_heard.clear();
+        self.strangers.clear();
     }
 
     fn was_half_heard(&mut self, event: &RawEvent<'_>) -> bool {
@@ -176,6 +196,29 @@ impl Forest {
         self.arrivals.half_heard.insert((wd, name.to_vec()));
     }
 
+    /// The arrivals that events are held against from now on; those until now.
+    pub(super) fn swap_arrivals(&mut self, arrivals: VecDeque<Arrival>) -> VecDeque<Arrival> {
+        std::mem::replace(&mut self.arrivals.last, arrivals)
+    }
+
+    /// A directory was listed: what had come to a name is there, or something is pending of it. Else more was lost than
+    /// was told: as long as Q_OVERFLOW is in the queue, the kernel does not say so again.
+    pub(crate) fn check_arrivals(
+        &mut self,
+        wd: i32,
+        is_pending: impl Fn(&[u8]) -> bool,
+        is_directory: impl Fn(&[u8]) -> Option<bool>,
+    ) {
+        self.arrivals.last.retain(|it| {
+            it.wd != wd || is_pending(&it.name) || is_directory(&it.name) == Some(it.is_dir)
+        });
+    }
+
+    /// What leaves a name first need not be what a list had under that name.
+    pub(crate) fn note_stranger(&mut self, wd: i32, name: Vec<u8>) {
+        self.arrivals.strangers.insert((wd, name));
+    }
+
     /// An event of an entry has been followed by all that hear of it.
     pub(crate) fn note_arrival(&mut self, event: &RawEvent<'_>) {
         if event.mask & Mask::MOVED_TO.bits() != 0 {
@@ -189,7 +232,15 @@ impl Forest {
 
     /// Whether an event may say that a directory leaves a name that it was just renamed to, over another one.
     pub(crate) fn may_end_exchange(&self, event: &RawEvent<'_>) -> bool {
-        event.mask & Mask::MOVED_FROM.bits() != 0 && is_dir(event) && self.has_displaced()
+        event.mask & Mask::MOVED_FROM.bits() != 0
+            && is_dir(event)
+            && (self.has_displaced() || self.came_over_unwatched(event))
+    }
+
+    /// Whether a directory leaves a name that a directory came to, perhaps in exchange for one that was not watched.
+    fn came_over_unwatched(&self, event: &RawEvent<'_>) -> bool {
+        let arrival = self.arrivals.find(event);
+        is_dir(event) && arrival.is_some_and(|it| it.is_dir && it.over_unwatched.is_some())
     }
 
     /// `pending` begins with such an event.
@@ -223,11 +274,62 @@ impl Forest {
 
     /// Whether the directory that now leaves a name has changed places with the one that came there.
     fn has_changed_places(&self, displaced: PlaceId, event: &RawEvent<'_>) -> bool {
+        if let Some(stays) = self.is_known_to_stay(event) {
+            return stays;
+        }
         let (ahead, wd) = (&self.arrivals.ahead, self.places.get(displaced).wd());
         match (self.came_from(displaced), ahead.arrives.get(&event.cookie)) {
             (Some(from), Some(to)) => from == to && !ahead.was_replaced(wd, event.cookie),
             _ => !ahead.ends.contains_key(&wd),
         }
+    }
+
+    fn is_known_to_stay(&self, event: &RawEvent<'_>) -> Option<bool> {
+        let known = self.arrivals.ahead.stays_at;
+        known
+            .filter(|(cookie, _)| *cookie == event.cookie)
+            .map(|(_, stays)| stays)
+    }
+
+    /// A place of the directory of such an event, where nothing that is pending says that it is no exchange.
+    pub(crate) fn perhaps_changed_places(
+        &self,
+        first: PlaceId,
+        event: &RawEvent<'_>,
+    ) -> Option<PlaceId> {
+        let over_unwatched = self.came_over_unwatched(event);
+        self.same_wd(first)
+            .find(|&parent| match self.displaced_from(parent, event.name) {
+                Some(displaced) => self.has_changed_places(displaced, event),
+                None => over_unwatched && self.places.child(parent, event.name).is_some(),
+            })
+    }
+
+    /// What a look for the name has come to, which a directory leaves with this cookie, whether the one is there that came
+    /// there last, and what is pending behind that.
+    pub(crate) fn looked_who_stays<'a>(
+        &mut self,
+        cookie: u32,
+        (parent, name): (PlaceId, &[u8]),
+        (look, same): (Look, Option<bool>),
+        pending: impl Iterator<Item = (Position, RawEvent<'a>)>,
+    ) {
+        let wd = self.places.get(parent).wd();
+        let structural = Forest::structural().bits();
+        let mut pending = pending.map(|(_, event)| event);
+        let next = pending
+            .find(|event| event.wd == wd && event.name == name && event.mask & structural != 0);
+        let stays = match (next.map(|event| Mask::from_bits_retain(event.mask)), look) {
+            (Some(next), _) if next.contains(Mask::CREATE) => Some(false),
+            // Over what is there, or not.
+            (Some(next), _) if next.contains(Mask::MOVED_TO) => None,
+            (Some(_), _) => same.filter(|&same| same),
+            // The kernel merges two renames to one name that follow each other: another may have come.
+            (None, Look::There(_)) => same.or(Some(true)),
+            (None, Look::NotThere) => Some(false),
+            (None, Look::Elsewhere | Look::CantTell(_)) => None,
+        };
+        self.arrivals.ahead.stays_at = stays.map(|stays| (cookie, stays));
     }
 
     /// Whether a MOVED_FROM is the second half of an exchange, after which the name is still there.
@@ -248,17 +350,29 @@ impl Forest {
         if arrival.is_dir != is_dir(event) {
             return true;
         }
-        let (over_unwatched, just_now) = (arrival.over_unwatched.is_some(), arrival.just_now);
+        if self.is_known_to_stay(event) == Some(true) {
+            return true;
+        }
+        let (over_unwatched, recent) = (arrival.over_unwatched.is_some(), arrival.is_recent());
         if !is_dir(event) || self.places.child(parent, event.name).is_none() {
             self.doubt(parent, event.name, What::Unknown);
-            if !is_dir(event) && !self.tree_of(parent).hears_all() {
+            if !is_dir(event) && !self.hears_all(self.places.get(parent).tree()) {
                 // What has come in exchange may be from a directory that was not watched yet.
                 self.doubt_unheard(parent, event.name);
             }
-        } else if over_unwatched || just_now || self.tree_of(parent).hides {
+        } else if over_unwatched || recent || self.tree_of(parent).hides {
             self.doubt(parent, event.name, What::Directory { over_unwatched });
         }
         false
+    }
+
+    /// Whether a file leaves a name that a list had for something else: another may have come there in exchange, of which
+    /// nothing was told, and which is new where it arrives.
+    pub(super) fn may_be_another(&mut self, event: &RawEvent<'_>) -> bool {
+        let strangers = &mut self.arrivals.strangers;
+        let of_stranger =
+            !strangers.is_empty() && strangers.remove(&(event.wd, event.name.to_vec()));
+        of_stranger && !is_dir(event)
     }
 
     /// The directory that had the name leaves it to the entry that has come, and will be new where it arrives.
@@ -271,13 +385,17 @@ impl Forest {
         let tries = displaced.map_or(replaced, |place| Some(self.places.get(place).tries()));
         self.arrivals.along = tries.map(|tries| (event.cookie, tries));
         let Some(displaced) = displaced else {
-            if let Some(child) = self.places.child(parent, event.name) {
+            let child = self.places.child(parent, event.name);
+            if let Some(child) = child.filter(|_| self.is_known_to_stay(event).is_none()) {
                 self.doom(child, fx);
             }
             return;
         };
-        self.doom(displaced, fx);
-        if self.is_dir_at(event) != Some(false) {
+        self.take_away(displaced, fx);
+        if self.is_stale(parent) {
+            return;
+        }
+        if self.is_dir_at(event) != Some(false) && self.is_known_to_stay(event).is_none() {
             self.doubt(parent, event.name, What::Stayed);
         }
     }

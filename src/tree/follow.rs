@@ -2,7 +2,7 @@
 
 use super::exchange::is_dir;
 use super::limbo::Why;
-use super::{Effects, Forest, PlaceRef, Standing, Telling, flags};
+use super::{Cause, Effects, Forest, PlaceRef, Standing, Telling, flags};
 use crate::mask::Mask;
 use crate::stream::{RawEvent, Record};
 use crate::sys::dirent::Kind;
@@ -69,7 +69,7 @@ impl Forest {
             }
             self.on_doubted(id, event, fx);
             if self.is_stale(id) {
-                // The doubt took a repair, which has begun.
+                // It took a repair, which has begun.
                 return;
             }
             if event.mask & Mask::MOVED_FROM.bits() != 0 && self.is_exchange(id, event) {
@@ -86,6 +86,9 @@ impl Forest {
             self.remember_move(id, event, fx);
         } else if event.mask & Mask::MOVED_TO.bits() != 0 {
             self.on_unasked_arrival(id, event, fx);
+        }
+        if event.mask & Mask::MOVED_FROM.bits() != 0 && self.may_be_another(event) {
+            fx.out.give_up_move(event.cookie, self.tree_of(id).id());
         }
         if self.tree_of(id).ending {
             return;
@@ -108,8 +111,11 @@ impl Forest {
     /// directory of the tree that was not watched yet, and nothing was told of it.
     fn on_unasked_arrival(&mut self, id: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
         let tree = self.tree_of(id);
-        if tree.hears_all() || fx.out.knows_move(event.cookie, tree.id()) {
+        if fx.out.knows_move(event.cookie, tree.id()) {
             return;
+        }
+        if self.hears_all(self.places.get(id).tree()) {
+            return self.note_stray(id, event);
         }
         if is_dir(event) {
             self.tell_found(id, event.name, Kind::Directory, Telling::AsEvents, fx);
@@ -126,7 +132,12 @@ impl Forest {
             return;
         }
         self.note_half_heard(event.wd, event.name);
-        if is_dir(event) {
+        let index = self.places.get(id).tree();
+        let tree = &self.trees[index];
+        if is_dir(event) && !tree.syncing && !tree.lost && !tree.ending {
+            // What has come to be in it since the tree is whole was not told.
+            self.begin_sync(index, Cause::NotEmpty, fx);
+        } else if is_dir(event) {
             let entry = (event.name, Kind::Directory);
             self.found(id, entry, Telling::Nothing, false, fx);
         }
@@ -185,7 +196,7 @@ impl Forest {
             self.new_directory(parent, name, fx);
         } else if kind.contains(Mask::DELETE) {
             if let Some(child) = self.places.child(parent, name) {
-                self.doom(child, fx);
+                self.take_away(child, fx);
             }
         } else if kind.contains(Mask::MOVED_FROM) {
             self.on_moved_from(parent, name, event.cookie);
@@ -199,7 +210,10 @@ impl Forest {
         let before = self.places.child(parent, name);
         let tries = before.map(|child| self.places.get(child).tries());
         if let Some(child) = before {
-            self.doom(child, fx);
+            self.take_away(child, fx);
+            if self.is_stale(parent) {
+                return;
+            }
         }
         self.new_directory_with(tries, parent, name);
     }
@@ -216,6 +230,7 @@ impl Forest {
             let most = tries.into_iter().max().unwrap_or(0);
             self.places.set_tries(place, most);
             self.want_scan(place, Telling::AsEvents);
+            self.doubt_strays(self.places.get(parent).tree());
         }
     }
 
@@ -246,6 +261,10 @@ impl Forest {
             return;
         }
         self.leave_limbo(place, parent, name, fx);
+        if self.is_stale(parent) {
+            // What was held took a repair, which has begun.
+            return;
+        }
         if self.is_stale(place) {
             // The directory moved before the repair found it again. The event says where it is.
             let epoch = self.trees[index].epoch;

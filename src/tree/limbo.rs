@@ -4,6 +4,7 @@
 //! taken after the first half, and all that is queued was read, a second half that was not seen never comes: the
 //! directory has left the tree.
 
+use super::exchange::Arrival;
 use super::{Cause, Effects, Forest, PlaceRef, Wanted, flags};
 use crate::debug::{Quoted, debug};
 use crate::memory;
@@ -38,6 +39,8 @@ struct Entry {
     held: Vec<u8>,
     /// The place of each held event.
     held_by: Vec<PlaceRef>,
+    /// What had arrived where when the first of them was held.
+    arrived: VecDeque<Arrival>,
     /// Scans that wait for the same.
     scans: Vec<Wanted>,
 }
@@ -97,6 +100,7 @@ impl Forest {
             depth,
             held: Vec::new(),
             held_by: Vec::new(),
+            arrived: VecDeque::new(),
             scans: Vec::new(),
         });
         self.places.enter_limbo(place, slot);
@@ -171,14 +175,20 @@ impl Forest {
             return;
         };
         self.places.link(top, parent, name);
+        debug!(self.log, "{} is its name now", Quoted(self.path_of(top)));
         for wanted in entry.scans {
             self.want_again(wanted);
         }
-        for ((_, event), reference) in raw_events(&entry.held).zip(entry.held_by) {
+        let held = raw_events(&entry.held).zip(entry.held_by);
+        // As if none that was decoded meanwhile had been.
+        let meanwhile = self.swap_arrivals(entry.arrived);
+        for ((_, event), reference) in held {
             if let Some(place) = self.places.resolve(reference) {
                 self.on_place(place, &event, fx);
             }
+            self.note_arrival(&event);
         }
+        self.swap_arrivals(meanwhile);
     }
 
     /// How deep in the tree the directory was from which a subtree came.
@@ -191,6 +201,9 @@ impl Forest {
         const EACH: usize = 512;
         let reference = self.places.reference(place);
         let entry = &mut self.limbo.entries[self.places.limbo_slot(top)];
+        if entry.held.is_empty() {
+            entry.arrived = self.arrivals.copy();
+        }
         event.append_to(&mut entry.held);
         entry.held_by.push(reference);
         // All of them are told in one step.
@@ -288,11 +301,7 @@ impl Forest {
                 self.begin_sync(tree, Cause::DoubtHidden, fx);
                 continue;
             }
-            let uncertain = self.takes_doubts_away(place);
-            self.doom(place, fx);
-            if uncertain {
-                self.begin_sync(tree, Cause::DoubtLeft, fx);
-            }
+            self.take_away(place, fx);
         }
         true
     }

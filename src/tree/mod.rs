@@ -227,6 +227,7 @@ impl Forest {
     /// The kernel's queue was seen empty: renames told until now are over.
     pub(crate) fn queue_was_empty(&mut self) {
         self.arrivals.settle();
+        self.doubts.age_strays();
         if self.scanning && self.wanted.is_empty() && !self.has_limbo() {
             self.scanning = false;
             for index in self.trees.indices() {
@@ -242,7 +243,7 @@ impl Forest {
 
     /// Whether something was noted that stands only until the kernel's queue is empty.
     pub(crate) fn is_unsettled(&self) -> bool {
-        !self.recent.is_empty() || self.arrivals.is_unsettled()
+        !self.recent.is_empty() || self.arrivals.is_unsettled() || self.doubts.has_strays()
     }
 
     /// Gives back some of the memory that only trees needed; false if there is none.

@@ -31,6 +31,8 @@ pub(crate) enum Cause {
     DoubtLeft,
     /// It can't be looked what left a name, or whether anything is still to leave it.
     DoubtHidden,
+    /// A directory was in one that was taken to have no subdirectories.
+    NotEmpty,
     /// In a tree with a limit, a directory with much below was renamed to another depth.
     OtherDepth,
 }
@@ -56,6 +58,7 @@ impl fmt::Display for Cause {
             Cause::DoubtHidden => {
                 "renames that can't be told apart: the name in doubt can't be looked for"
             }
+            Cause::NotEmpty => "a directory was in one that was taken to have no subdirectories",
             Cause::OtherDepth => "a directory with much below was renamed to another depth",
         })
     }

@@ -108,7 +108,8 @@ impl Pace {
 }
 
 impl Troubles {
-    fn note(&mut self, place: PlaceRef, errno: i32) {
+    /// Which queue goes on: what it waits for is not what was in the way.
+    fn note(&mut self, place: PlaceRef, errno: i32) -> Option<i32> {
         let known = self.by_place.entry(place).or_insert(Known {
             errno,
             waits: false,
@@ -118,13 +119,18 @@ impl Troubles {
         known.errno = errno;
         // A step may take up all of them.
         memory::foresee(2 * size_of::<(PlaceRef, PlaceId)>() * self.by_place.len());
+        let mut goes_on = None;
         if let Some(at) = self.tried.iter().position(|(it, _)| *it == place) {
-            self.tried.swap_remove(at);
-            self.pace.fail();
+            let (_, waited_for) = self.tried.swap_remove(at);
+            match waited_for == errno {
+                true => self.pace.fail(),
+                false => goes_on = Some(waited_for),
+            }
         }
         if Cure::of(errno) == Cure::Room {
             self.wait(place);
         }
+        goes_on
     }
 
     fn wait(&mut self, place: PlaceRef) {
@@ -217,7 +223,10 @@ impl Forest {
             self.tell_error(id, errno, fx);
         }
         self.places.set(id, flags::TROUBLED);
-        self.troubles.note(self.places.reference(id), errno);
+        let goes_on = self.troubles.note(self.places.reference(id), errno);
+        if let Some(waited_for) = goes_on {
+            self.try_next(waited_for);
+        }
     }
 
     /// The directory at a place turned out to be another that is known. That its name could not be watched was told.

@@ -52,16 +52,18 @@ impl Stage {
         if !self.begun {
             return;
         }
-        let outer = &self.operations[self.next];
+        if self.told_at.is_empty() {
+            let paths = paths(&self.operations[self.next]);
+            self.told_at = paths.into_iter().cloned().collect();
+        }
         for (from, to) in moves(nested) {
-            for path in paths(outer)
-                .into_iter()
-                .filter(|path| is_below(path, &from))
-            {
-                let new = [&to[..], &path[from.len()..]].concat();
+            let moved = self.told_at.iter().filter(|path| is_below(path, &from));
+            let new = moved.map(|path| [&to[..], &path[from.len()..]].concat());
+            for new in new.collect::<Vec<Path>>() {
                 self.judges
                     .iter_mut()
                     .for_each(|judge| judge.allow(&new, &new));
+                self.told_at.push(new);
             }
         }
     }

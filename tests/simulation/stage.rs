@@ -9,7 +9,7 @@ use std::rc::Rc;
 use asyncinotify::simulation::{Call, CallKind, Effect, Operation, Pending, with_kernel};
 
 use crate::dependence::{Left, Seen, depends, describe, waits};
-use crate::disk::{Disk, View};
+use crate::disk::{Disk, Path, View};
 use crate::judge::{Judge, happenings};
 use crate::plain::Plain;
 use crate::support::replica::Fault;
@@ -45,6 +45,8 @@ pub struct Stage {
     pub judges: Vec<Judge>,
     pub disk: Disk,
     before: Disk,
+    /// By which paths the operation under way may be told, once something that it is in has moved meanwhile.
+    pub told_at: Vec<Path>,
     /// The entry that the operation under way is about.
     subject: Option<u32>,
     /// The views after each operation, where the world does one after the other.
@@ -99,6 +101,7 @@ impl Stage {
             judges: Vec::new(),
             disk: Disk::default(),
             before: Disk::default(),
+            told_at: Vec::new(),
             subject: None,
             script: None,
             applied: 0,
@@ -204,6 +207,7 @@ impl Stage {
         }
         if !self.begun {
             self.begun = true;
+            self.told_at.clear();
             self.changed();
         }
         if stepped == Ok(false) {

@@ -49,7 +49,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 23] = [
+const STORIES: [Story; 27] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -92,10 +92,26 @@ const STORIES: [Story; 23] = [
     ("gone-for-one-tree", halves::gone_for_one_tree),
     ("no-end-of-a-list-between", halves::no_end_of_a_list_between),
     ("heard-by-one-tree", halves::heard_by_one_tree),
+    (
+        "exchanged-in-what-is-renamed",
+        halves::exchanged_in_what_is_renamed,
+    ),
+    (
+        "made-in-what-is-not-told-of-yet",
+        halves::made_in_what_is_not_told_of_yet,
+    ),
+    (
+        "renamed-away-while-links-are-counted",
+        halves::renamed_away_while_links_are_counted,
+    ),
     ("healed-where-another-was", healing::where_another_was),
     (
         "listed-beside-another-that-fails",
         healing::beside_another_that_is_listed,
+    ),
+    (
+        "healed-although-some-are-closed",
+        healing::although_some_are_closed,
     ),
 ];
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use asyncinotify::simulation::{Call, Pending, set_schedule, with_kernel};
 use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
-use libc::{IN_MOVED_FROM, IN_MOVED_TO};
+use libc::{IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO};
 
 use super::{Stage, check, parsed, shown, world};
 use crate::support::replica::{Entries, Expect, Replica, SYNC_END, Told, Verdict, WHOLE, fault};
@@ -150,6 +150,90 @@ pub fn no_end_of_a_list_between() -> Verdict {
             let text = format!("before call {at}: {}", shown(&told));
             check(!ends, "an-end-between-two-halves", text)?;
         }
+    }
+    Ok(())
+}
+
+/// Half of a rename is queued, and in the directory that is renamed a file and a directory from outside change places: what
+/// leaves is not told to leave, as the name is still there.
+pub fn exchanged_in_what_is_renamed() -> Verdict {
+    let mut stage = Stage::new("mkdir /t; mkdir /t/a; create /t/a/f; mkdir /o; mkdir /o/d");
+    let tree = stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+    let mut rename = half("mv /t/a /t/b");
+    world("exchange /o/d /t/b/f");
+    set_schedule(Some(Box::new(move |call| {
+        finish_for(call, b"/t", &mut rename);
+        None
+    })));
+    let told = stage.take_all()?;
+    set_schedule(None);
+    let of_name = told.iter().filter(|event| {
+        let path = event.path.as_deref();
+        event.watch == tree.as_raw() && path == Some(b"/t/b/f")
+    });
+    let comes = of_name.map(|event| event.has(IN_MOVED_TO) && event.is_dir());
+    let comes: Vec<bool> = comes.collect();
+    check(comes == [true], "left-as-another-kind", shown(&told))
+}
+
+/// A file is made, and leaves for a watched directory, in a new directory that the kernel tells of only afterwards.
+pub fn made_in_what_is_not_told_of_yet() -> Verdict {
+    let mut stage = Stage::new("mkdir /t; mkdir /t/a");
+    let flags = RecursiveFlags::empty();
+    stage.tree(IN_CLOSE_WRITE, flags).expect("a tree");
+    // The tree knows that it hears all once nothing is left to do.
+    world("mkdir /t/c");
+    stage.take_all()?;
+    let mkdir = parsed("mkdir /t/b");
+    let mut mkdir = with_kernel(|kernel| kernel.begin(&mkdir)).expect("a mkdir");
+    with_kernel(|kernel| kernel.step(&mut mkdir)).expect("a step");
+    world("create /t/b/f; mv /t/b/f /t/a/g");
+    while with_kernel(|kernel| kernel.step(&mut mkdir)) == Ok(true) {}
+    let told = stage.take_all()?;
+    let paths: Vec<_> = told.iter().map(|event| event.path.as_deref()).collect();
+    check(
+        paths == [Some(&b"/t/a/g"[..])],
+        "write-not-told",
+        shown(&told),
+    )
+}
+
+/// While a tree is set up, at whichever call, the only subdirectory of a directory is renamed away, which is half done when the
+/// links of that directory are counted. What is made in it afterwards is told, or that the tree is whole again.
+pub fn renamed_away_while_links_are_counted() -> Verdict {
+    for at in 1.. {
+        let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/a/x; mkdir /t/b");
+        let count = Rc::new(Cell::new(0));
+        let begun: Rc<RefCell<Option<Pending>>> = Rc::default();
+        let (counted, pending) = (count.clone(), begun.clone());
+        set_schedule(Some(Box::new(move |call| {
+            counted.set(counted.get() + 1);
+            let mut pending = pending.borrow_mut();
+            if counted.get() == at {
+                let rename = parsed("mv /t/a/x /t/b/y");
+                let mut rename = with_kernel(|kernel| kernel.begin(&rename)).expect("a rename");
+                with_kernel(|kernel| kernel.step(&mut rename)).expect("a step");
+                *pending = Some(rename);
+            }
+            if let Some(rename) = pending.as_mut() {
+                finish_for(call, b"/t/a", rename);
+                finish_for(call, b"/t/b", rename);
+            }
+            None
+        })));
+        stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+        set_schedule(None);
+        let Some(mut rename) = begun.take() else {
+            return Ok(());
+        };
+        world("create /t/b/y/f");
+        while with_kernel(|kernel| kernel.step(&mut rename)) == Ok(true) {}
+        let told = stage.take_all()?;
+        // By its old path where the kernel has told of it before the rename.
+        let is_told = |event: &Told| event.name.as_deref() == Some(b"f");
+        let is_whole = told.iter().any(|event| event.flagged(SYNC_END));
+        let text = format!("before call {at}: {}", shown(&told));
+        check(is_whole || told.iter().any(is_told), "missed", text)?;
     }
     Ok(())
 }

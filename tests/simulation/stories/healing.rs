@@ -1,7 +1,7 @@
 //! What an ERROR has named is told to be watched again, whatever turns out to be there.
 
 use asyncinotify::RecursiveFlags;
-use asyncinotify::simulation::{CallKind, set_schedule, with_kernel};
+use asyncinotify::simulation::{CallKind, Limits, set_schedule, with_kernel};
 use libc::{EIO, ENOMEM};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -98,4 +98,28 @@ pub fn beside_another_that_is_listed() -> Verdict {
         check(!paths.any(strange), "a-path-that-never-was", text)?;
     }
     Ok(())
+}
+
+/// Directories that met a full limit wait for room, and by then some of them are closed: that there is room again shows
+/// with the first that is tried, and no other waits for the next time.
+pub fn although_some_are_closed() -> Verdict {
+    let mut stage = Stage::new("mkdir /t; mkdir /t/p");
+    let id = stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+    stage.take_all()?;
+    let limits = with_kernel(|kernel| kernel.limits());
+    let watches = with_kernel(|kernel| kernel.watches()).len();
+    with_kernel(|kernel| kernel.set_limits(Limits { watches, ..limits }));
+    world("mkdir /t/a; mkdir /t/p/a; mkdir /t/p/b; mkdir /t/p/c; mkdir /t/p/d; mkdir /t/b");
+    stage.take_all()?;
+    world("chmod 0 /t/p");
+    stage.take_all()?;
+    with_kernel(|kernel| kernel.set_limits(limits));
+    let due = stage.instance.retry_due().expect("a time");
+    with_kernel(|kernel| kernel.pass(due.saturating_sub(kernel.now())));
+    let mut told = stage.take();
+    told.extend(stage.take_all()?);
+    let watched = stage.directories(id);
+    let is_watched = |path: &[u8]| watched.contains(path);
+    let both = is_watched(b"/t/a") && is_watched(b"/t/b");
+    check(both, "waits-for-what-is-there", shown(&told))
 }

@@ -9,7 +9,9 @@ use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
 use libc::{EEXIST, ENOENT, ESTALE, IN_ATTRIB, IN_CREATE, IN_DONT_FOLLOW};
 
 use super::{Stage, before_each_call, check, errors, parsed, shown, watched, world};
-use crate::support::replica::{Entries, Expect, Fault, Replica, SYNTHETIC, Verdict, WHOLE, fault};
+use crate::support::replica::{
+    Entries, Expect, Fault, Replica, SYNC_END, SYNTHETIC, Verdict, WHOLE, fault,
+};
 
 /// Calls `play` with each pair of places, until the second lies behind the last call.
 fn at_each_pair_of_calls(mut play: impl FnMut(u64, u64) -> Verdict<u64>) -> Verdict {
@@ -99,39 +101,53 @@ pub fn watch_of_what_changes_places() -> Verdict {
 pub fn over_another_and_back() -> Verdict {
     for after in ["", "mkdir /t/c; mv /t/c /t/b", "mkdir /t/b", "mv /t/a /t/c"] {
         for steps in 1.. {
-            let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/a/s; mkdir /t/b");
-            with_kernel(|kernel| kernel.set_late_ends(true));
-            let tree = stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
-            let over = parsed("mv /t/a /t/b");
-            let mut over = with_kernel(|kernel| kernel.begin(&over)).expect("a rename");
-            let mut goes_on = true;
-            for _ in 0..steps {
-                goes_on = goes_on && with_kernel(|kernel| kernel.step(&mut over)) == Ok(true);
-            }
-            world("mv /t/b /t/a");
-            while with_kernel(|kernel| kernel.step(&mut over)) == Ok(true) {}
-            world(after);
-            let moved = after == "mv /t/a /t/c";
-            let directory = if moved { "/t/c/s" } else { "/t/a/s" };
-            // Once among the events of the renames, once when all of them are taken.
-            let mut all = Vec::new();
-            for name in ["f", "g"] {
-                world(&format!("create {directory}/{name}"));
-                all.extend(stage.take_all()?);
-            }
-            let place = format!("{steps} steps, {after}: {}", shown(&all));
-            let of_files = all.iter().filter(|event| !event.is_dir());
-            let paths: Vec<_> = of_files.filter_map(|event| event.path.clone()).collect();
-            let expected = ["f", "g"].map(|name| format!("{directory}/{name}").into_bytes());
-            check(paths == expected, "a-path-that-never-was", &place)?;
-            let (known, real) = (stage.directories(tree), watched());
-            check(known == real, "watches-another-directory", &place)?;
-            if !goes_on {
+            // The end of the other one is told before the renames are read, or later.
+            let ends = [true, false].map(|early| over_and_back(after, steps, early));
+            if !ends.into_iter().collect::<Verdict<Vec<bool>>>()?[0] {
                 break;
             }
         }
     }
     Ok(())
+}
+
+/// The first rename goes so many steps before the other one; whether there are more.
+fn over_and_back(after: &str, steps: usize, early: bool) -> Verdict<bool> {
+    let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/a/s; mkdir /t/b");
+    with_kernel(|kernel| kernel.set_late_ends(true));
+    let tree = stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+    let mut over = begin("mv /t/a /t/b", 0);
+    let mut goes_on = true;
+    for _ in 0..steps {
+        goes_on = goes_on && with_kernel(|kernel| kernel.step(&mut over)) == Ok(true);
+    }
+    world("mv /t/b /t/a");
+    let mut over = Some(over);
+    if early {
+        finish(&mut over);
+    }
+    world(after);
+    let moved = after == "mv /t/a /t/c";
+    let directory = if moved { "/t/c/s" } else { "/t/a/s" };
+    // Once among the events of the renames, once when all of them are taken.
+    let mut all = Vec::new();
+    for name in ["f", "g"] {
+        world(&format!("create {directory}/{name}"));
+        all.extend(stage.take_all()?);
+        finish(&mut over);
+    }
+    all.extend(stage.take_all()?);
+    let place = format!("{steps} steps, {after}, {early}: {}", shown(&all));
+    // Where nobody can tell any more, the tree is repaired.
+    let of_files = all
+        .iter()
+        .filter(|it| !it.is_dir() && !it.flagged(SYNC_END));
+    let paths: Vec<_> = of_files.filter_map(|event| event.path.clone()).collect();
+    let expected = ["f", "g"].map(|name| format!("{directory}/{name}").into_bytes());
+    check(paths == expected, "a-path-that-never-was", &place)?;
+    let (known, real) = (stage.directories(tree), watched());
+    check(known == real, "watches-another-directory", &place)?;
+    Ok(goes_on)
 }
 
 /// In a tree with a limit, a directory at the limit changes places with one from outside, and then its parent comes one level
