@@ -79,7 +79,7 @@ impl Engine {
         let Some(Owner::Plain(index)) = self.watches.owner(wd) else {
             return Ok(self.new_plain(wd, path, mask, Position::default()));
         };
-        let since = self.mask_taken(wd)?;
+        let since = self.mask_taken(wd);
         let head = self.stream.head();
         let id = self.watches.change_mask(index, mask, head, since);
         self.watches.leave_oneshot_to_kernel(index);
@@ -131,6 +131,7 @@ impl Engine {
         if plain.is_some() && mask.contains(Mask::MASK_CREATE) {
             return Err(failed(libc::EEXIST));
         }
+        self.drain().map_err(work_failed)?;
         if self.watches.first_place(wd) == NO_PLACE {
             return match self.add_expecting(wd, path, mask) {
                 Some(Ok(())) => self.added_by_kernels_rules(wd, path, mask).map(Some),
@@ -138,7 +139,6 @@ impl Engine {
                 None => Ok(None),
             };
         }
-        self.drain().map_err(work_failed)?;
         let since = self.stream.tail();
         let added = (mask & (Mask::ALL | Mask::EXCL_UNLINK)) | how | Mask::MASK_ADD;
         match self.add_expecting(wd, path, added) {
@@ -182,18 +182,22 @@ impl Engine {
         }
     }
 
-    /// The position from which on a mask counts that the kernel has just taken for a watch.
-    fn mask_taken(&mut self, wd: i32) -> Result<Position> {
-        self.drain().map_err(work_failed)?;
+    /// The position from which on a mask counts that the kernel has just taken for a watch. There is no way back from that:
+    /// where the queue can't be read the mask counts for all that is not read yet.
+    fn mask_taken(&mut self, wd: i32) -> Position {
+        let unread = self.stream.tail();
+        if self.drain().is_err() {
+            return unread;
+        }
         // A ONESHOT that has fired already: its event is the last one before the IGNORED.
         let mut last = self.stream.tail();
         for (position, event) in self.stream.pending().filter(|(_, e)| e.wd == wd) {
             if event.mask & Mask::IGNORED.bits() != 0 {
-                return Ok(last);
+                return last;
             }
             last = position;
         }
-        Ok(self.stream.tail())
+        self.stream.tail()
     }
 
     fn drain(&mut self) -> Sys<()> {

@@ -49,7 +49,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 27] = [
+const STORIES: [Story; 28] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -89,6 +89,7 @@ const STORIES: [Story; 27] = [
         "plain-watch-where-a-tree-fails",
         overlaps::plain_watch_where_a_tree_fails,
     ),
+    ("second-mask-that-fails", overlaps::second_mask_that_fails),
     ("gone-for-one-tree", halves::gone_for_one_tree),
     ("no-end-of-a-list-between", halves::no_end_of_a_list_between),
     ("heard-by-one-tree", halves::heard_by_one_tree),

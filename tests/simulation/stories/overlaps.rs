@@ -7,7 +7,7 @@ use asyncinotify::RecursiveFlags;
 use asyncinotify::simulation::{CallKind, set_schedule, with_kernel};
 use libc::{ENOMEM, IN_ATTRIB, IN_CLOSE, IN_CLOSE_WRITE, IN_CREATE, IN_ONESHOT, IN_OPEN};
 
-use super::{Stage, before_each_call, check, shown, world};
+use super::{Stage, WHOLE, before_each_call, check, shown, world};
 use crate::support::replica::{Told, Verdict};
 
 /// A file is written in a new directory, before each of the calls that watch that directory for one tree and the other.
@@ -138,6 +138,49 @@ fn play_plain_watch_where_a_tree_fails(mask: u32, proc: bool) -> Verdict {
         check(asked, "not-asked-for", &place)?;
         check(all, "not-told", &place)?;
         check(heard || !is_whole, "not-heard", &place)?;
+        if count.get() < failing {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A watch outside of the tree is asked for again, for one event only, and each of the calls for that fails. Then its
+/// directory comes to the tree, which goes on with the kernel's watch when that one event is told.
+pub fn second_mask_that_fails() -> Verdict {
+    for failing in 1.. {
+        let mut stage = Stage::new("mkdir /t; mkdir /o; mkdir /o/a");
+        let tree = stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+        let plain = stage.watch("/o/a", IN_CREATE).expect("a watch");
+        let count = Rc::new(Cell::new(0));
+        let counted = count.clone();
+        set_schedule(Some(Box::new(move |_| {
+            counted.set(counted.get() + 1);
+            (counted.get() == failing).then_some(ENOMEM)
+        })));
+        let asked = stage.watch("/o/a", IN_CLOSE | IN_ONESHOT);
+        set_schedule(None);
+        world("mv /o/a /t/a");
+        stage.take_all()?;
+        world("create /t/a/f; create /t/a/g");
+        let told = stage.take_all()?;
+        let place = format!("call {failing} fails: {asked:?} {}", shown(&told));
+        let creates = |watch: u64| {
+            let is_create = |event: &&Told| event.watch == watch && event.has(IN_CREATE);
+            told.iter().filter(is_create).count()
+        };
+        check(creates(tree.as_raw()) == 2, "not-once", &place)?;
+        // A watch that could not be changed is as before.
+        let of_plain = if asked.is_ok() { 0 } else { 2 };
+        check(creates(plain.as_raw()) == of_plain, "not-told", &place)?;
+        let closed = told
+            .iter()
+            .filter(|event| event.watch == plain.as_raw() && event.has(IN_CLOSE));
+        check(
+            closed.count() == usize::from(asked.is_ok()),
+            "not-told",
+            &place,
+        )?;
         if count.get() < failing {
             break;
         }
