@@ -195,6 +195,8 @@ impl Engine {
             }
             Step::End => self.end_next_watch(),
             Step::Decode => {
+                // A step that failed may have left some open: under which names they were closed is in what is to come.
+                scans.end_readings(&mut work)?;
                 self.decode(pace)?;
                 if self.out.len() >= pace.enough() || (!self.stream.is_decoded() && pace.is_over())
                 {
