@@ -278,7 +278,9 @@ impl Judge {
                 Some(Owed::new(node.id, 0, within, false))
             });
         let made = match operation {
-            Operation::Mkdir(path) | Operation::Create(path) => self.within(path),
+            Operation::Mkdir(path) | Operation::Create(path) | Operation::Link(_, path) => {
+                self.within(path)
+            }
             _ => None,
         };
         let made = made.and_then(|within| self.now().entries.get(&within));
@@ -332,8 +334,10 @@ impl Judge {
             // Perhaps its directory was not watched yet. That it is there is told after this, and who hears so looks then.
             let is_being_made = |node: &Node| self.being_made.contains(&Some(node.id));
             match self.now().entries.get(&within).filter(is_subject) {
-                Some(node) if bit == IN_ATTRIB && is_being_made(node) => {}
+                Some(node) if is_being_made(node) => {}
                 Some(node) if self.is_told_of(&within) => self.owe(node.id, bit, within),
+                // A file that was written may have had this path when that began.
+                None if within.is_empty() && bit == IN_CLOSE_WRITE => {}
                 None if within.is_empty() && self.heard_whole => self.owe(self.root, bit, within),
                 Some(_) => {}
                 None => self.owe_elsewhere(subject.as_ref(), bit),

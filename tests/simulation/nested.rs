@@ -22,48 +22,51 @@ impl Stage {
         });
         if done.is_ok() {
             self.visible(&operation);
-            self.allow_old_names();
-            self.allow_new_names(&operation);
-        }
-    }
-
-    /// A rename is visible, but not told yet: what happens meanwhile in what is renamed can only be told by its old path.
-    fn allow_old_names(&mut self) {
-        if !self.begun {
-            return;
-        }
-        for (before, now) in moves(&self.operations[self.next]) {
-            let below = self
-                .disk
-                .nodes
-                .keys()
-                .filter(|path| **path == now || is_below(path, &now));
-            for path in below {
-                let old = [&before[..], &path[now.len()..]].concat();
-                self.judges
-                    .iter_mut()
-                    .for_each(|judge| judge.allow(&old, path));
+            if self.begun {
+                self.note_new_names(&operation);
+                self.allow_old_names();
             }
         }
     }
 
     /// What was half done has gone elsewhere before it was told: it is told by a path that it has got since.
-    fn allow_new_names(&mut self, nested: &Operation) {
-        if !self.begun {
-            return;
-        }
+    fn note_new_names(&mut self, nested: &Operation) {
         if self.told_at.is_empty() {
-            let paths = paths(&self.operations[self.next]);
-            self.told_at = paths.into_iter().cloned().collect();
+            let outer = &self.operations[self.next];
+            let same = paths(outer)
+                .into_iter()
+                .map(|path| (path.clone(), path.clone()));
+            self.told_at = moves(outer).into_iter().chain(same).collect();
         }
         for (from, to) in moves(nested) {
-            let moved = self.told_at.iter().filter(|path| is_below(path, &from));
-            let new = moved.map(|path| [&to[..], &path[from.len()..]].concat());
-            for new in new.collect::<Vec<Path>>() {
-                self.judges
-                    .iter_mut()
-                    .for_each(|judge| judge.allow(&new, &new));
-                self.told_at.push(new);
+            let elsewhere = |path: &Path| {
+                let moved = is_below(path, &from);
+                moved.then(|| [&to[..], &path[from.len()..]].concat())
+            };
+            let pairs = self.told_at.iter().filter_map(|(told, now)| {
+                let (new_told, new_now) = (elsewhere(told), elsewhere(now));
+                let either = new_told.is_some() || new_now.is_some();
+                either.then(|| {
+                    let told = new_told.unwrap_or_else(|| told.clone());
+                    (told, new_now.unwrap_or_else(|| now.clone()))
+                })
+            });
+            for (told, now) in pairs.collect::<Vec<_>>() {
+                let judges = self.judges.iter_mut();
+                judges.for_each(|judge| judge.allow(&told, &told));
+                self.told_at.push((told, now));
+            }
+        }
+    }
+
+    /// What happens meanwhile in what is renamed can only be told by its old path.
+    fn allow_old_names(&mut self) {
+        for (told, now) in self.told_at.iter().filter(|(told, now)| told != now) {
+            let nodes = self.disk.nodes.keys();
+            for path in nodes.filter(|path| *path == now || is_below(path, now)) {
+                let old = [&told[..], &path[now.len()..]].concat();
+                let judges = self.judges.iter_mut();
+                judges.for_each(|judge| judge.allow(&old, path));
             }
         }
     }

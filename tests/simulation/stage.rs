@@ -45,8 +45,9 @@ pub struct Stage {
     pub judges: Vec<Judge>,
     pub disk: Disk,
     before: Disk,
-    /// By which paths the operation under way may be told, once something that it is in has moved meanwhile.
-    pub told_at: Vec<Path>,
+    /// By which paths the operation under way may be told, and where is then what it is about: something that it is in may
+    /// have moved meanwhile.
+    pub told_at: Vec<(Path, Path)>,
     /// The entry that the operation under way is about.
     subject: Option<u32>,
     /// The views after each operation, where the world does one after the other.
@@ -362,12 +363,15 @@ impl Stage {
     pub fn visible(&mut self, operation: &Operation) {
         self.disk.apply(operation);
         let merged = with_kernel(|kernel| kernel.has_merged_rename());
+        // One that is half done has to end first where it holds a lock.
+        let outer = self.operations.get(self.next).filter(|_| self.begun);
         for judge in &mut self.judges {
             judge.look(self.disk.view(judge.root));
             judge.begun(operation);
             judge.done(operation);
             if merged {
                 judge.was_merged(operation);
+                outer.into_iter().for_each(|it| judge.was_merged(it));
             }
         }
         self.done += 1;
