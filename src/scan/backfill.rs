@@ -92,7 +92,7 @@ pub(super) struct Before {
     extra: Vec<(Vec<u8>, Kind)>,
     /// Listed, although they are renamed away.
     renamed_away: Vec<Vec<u8>>,
-    /// Those of them that are no regular files: what leaves may be another that is one.
+    /// Those of them that are neither directories nor regular files: what leaves may be another that is a file.
     strangers: Vec<Vec<u8>>,
     /// Something was renamed to them, perhaps in exchange for what was there.
     covered: Vec<Vec<u8>>,
@@ -279,6 +279,7 @@ impl Scans {
             forest.note_half_heard(wd, &name);
             if telling != Telling::Nothing {
                 forest.doubt_unheard(id, &name);
+                forest.note_stranger(wd, name);
             }
         }
         while let Some((name, kind)) = before.extra.pop() {

@@ -4,8 +4,8 @@
 
 use super::exchange::is_dir;
 use super::{Cause, Effects, Forest, PlaceRef, Standing, Telling};
-use crate::mask::{EventFlags, Mask};
-use crate::stream::{RawEvent, Record};
+use crate::mask::Mask;
+use crate::stream::RawEvent;
 use crate::sys::dirent::Kind;
 use crate::watches::{NO_PLACE, PlaceId};
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +24,8 @@ pub(super) enum What {
     /// A file is there, or was before something else was renamed to the name, of which perhaps nothing was told. The caller
     /// does not ask for MOVED_TO. What it is says how its appearing is told.
     Unheard,
+    /// What came is perhaps not what left the other name, but a file of whose content nothing was told.
+    Unread,
     /// The directory is no more. The kernel merges two renames to one name that follow each other: another may have come.
     Vacated,
 }
@@ -303,7 +305,7 @@ impl Forest {
             if !matches!(what, What::Stayed | What::Vacated) {
                 let kind = match is_dir(event) {
                     true => Kind::Directory,
-                    false if what == What::Unheard => Kind::Regular,
+                    false if matches!(what, What::Unheard | What::Unread) => Kind::Regular,
                     false => Kind::Other,
                 };
                 self.was_there(parent, (&doubt.name, kind), what, fx);
@@ -342,6 +344,11 @@ impl Forest {
             What::Unheard => {
                 return self.tell_found(parent, name, kind, Telling::AsEvents, fx);
             }
+            What::Unread if kind != Kind::Regular => return,
+            What::Unread => {
+                self.tell_synthetic(parent, name, Mask::MODIFY, fx);
+                return self.tell_synthetic(parent, name, Mask::CLOSE_WRITE, fx);
+            }
             What::Unknown | What::HalfHeard => {
                 self.tell_found(parent, name, kind, Telling::AsEvents, fx);
                 if kind == Kind::Directory {
@@ -349,8 +356,12 @@ impl Forest {
                 }
                 return;
             }
-            What::Vacated if self.places.child(parent, name).is_some() => return,
-            What::Vacated => return self.new_directory(parent, name, fx),
+            What::Vacated => {
+                if kind == Kind::Directory && self.places.child(parent, name).is_none() {
+                    self.new_directory(parent, name, fx);
+                }
+                return;
+            }
             What::Stayed => return,
             What::Directory { .. } => {}
         }
@@ -367,16 +378,7 @@ impl Forest {
         if let Some(child) = self.places.child(parent, name) {
             self.doom(child, fx);
         }
-        let place = self.places.get(parent);
-        if self.tree_of(parent).mask().contains(Mask::DELETE) {
-            let record = Record {
-                wd: place.wd(),
-                mask: (Mask::DELETE | Mask::ISDIR).bits(),
-                flags: EventFlags::SYNTHETIC.bits(),
-                ..Record::NONE
-            };
-            self.tell(parent, name, record, fx);
-        }
+        self.tell_synthetic(parent, name, Mask::DELETE | Mask::ISDIR, fx);
     }
 
     /// As `takes_doubts_away`, of the subtree in limbo that a place is in.

@@ -35,8 +35,10 @@ pub(super) struct Arrivals {
     /// the event may be the second half of an exchange whose first half was not heard. And names to which something is
     /// renamed by the first event: perhaps over something that the list could not show any more.
     half_heard: BTreeSet<(i32, Vec<u8>)>,
-    /// Names in such a list of what is neither a directory nor a regular file: what leaves them may be another.
+    /// Names in such a list of what may be another than what leaves them first.
     strangers: BTreeSet<(i32, Vec<u8>)>,
+    /// The cookie with which one of those leaves, 0 for none.
+    stranger_moves: u32,
     /// What is pending after an event that may be the second half of an exchange.
     ahead: Ahead,
 }
@@ -156,6 +158,7 @@ impl Arrivals {
         self.last.clear();
         self.half_heard.clear();
         self.strangers.clear();
+        self.stranger_moves = 0;
     }
 
     fn was_half_heard(&mut self, event: &RawEvent<'_>) -> bool {
@@ -366,13 +369,26 @@ impl Forest {
         false
     }
 
-    /// Whether a file leaves a name that a list had for something else: another may have come there in exchange, of which
-    /// nothing was told, and which is new where it arrives.
-    pub(super) fn may_be_another(&mut self, event: &RawEvent<'_>) -> bool {
-        let strangers = &mut self.arrivals.strangers;
-        let of_stranger =
-            !strangers.is_empty() && strangers.remove(&(event.wd, event.name.to_vec()));
-        of_stranger && !is_dir(event)
+    /// A file leaves a name, or comes to one. Where a list had something else under the first, or had it when something had
+    /// come there already, it may be what was there before, in exchange: of that one nothing was told.
+    pub(super) fn note_stranger_moves(&mut self, parent: PlaceId, event: &RawEvent<'_>) {
+        let arrivals = &mut self.arrivals;
+        if event.mask & Mask::MOVED_FROM.bits() != 0 {
+            let key = (event.wd, event.name.to_vec());
+            if arrivals.strangers.remove(&key) && !is_dir(event) {
+                arrivals.stranger_moves = event.cookie;
+            }
+        } else if arrivals.stranger_moves == event.cookie && event.cookie != 0 {
+            arrivals.stranger_moves = 0;
+            match self.tree_of(parent).mask().contains(Mask::MOVED_TO) {
+                true => self.doubt(parent, event.name, What::Unread),
+                false => self.doubt_unheard(parent, event.name),
+            }
+        }
+    }
+
+    pub(super) fn has_strangers(&self) -> bool {
+        !self.arrivals.strangers.is_empty() || self.arrivals.stranger_moves != 0
     }
 
     /// The directory that had the name leaves it to the entry that has come, and will be new where it arrives.

@@ -204,19 +204,32 @@ impl Forest {
             Kind::Regular | Kind::Other => Mask::empty(),
         };
         let asked = self.tree_of(parent).mask();
-        let (wd, flags) = (self.places.get(parent).wd(), EventFlags::SYNTHETIC.bits());
-        for &mask in possible.iter().filter(|&&mask| asked.contains(mask)) {
-            let mask = (mask | is_dir).bits();
+        let most = match telling {
+            Telling::AsList => 1,
+            Telling::Nothing | Telling::AsEvents => possible.len(),
+        };
+        let told = possible.iter().filter(|&&mask| asked.contains(mask));
+        for &mask in told.take(most) {
+            self.tell_synthetic(parent, name, mask | is_dir, fx);
+        }
+    }
+
+    /// An event that the kernel has not told, if the caller has asked for it.
+    pub(super) fn tell_synthetic(
+        &self,
+        parent: PlaceId,
+        name: &[u8],
+        mask: Mask,
+        fx: &mut Effects,
+    ) {
+        if self.tree_of(parent).mask().contains(mask - Mask::ISDIR) {
             let record = Record {
-                wd,
-                flags,
-                mask,
+                wd: self.places.get(parent).wd(),
+                flags: EventFlags::SYNTHETIC.bits(),
+                mask: mask.bits(),
                 ..Record::NONE
             };
             self.tell(parent, name, record, fx);
-            if telling == Telling::AsList {
-                return;
-            }
         }
     }
 }

@@ -87,8 +87,8 @@ impl Forest {
         } else if event.mask & Mask::MOVED_TO.bits() != 0 {
             self.on_unasked_arrival(id, event, fx);
         }
-        if event.mask & Mask::MOVED_FROM.bits() != 0 && self.may_be_another(event) {
-            fx.out.give_up_move(event.cookie, self.tree_of(id).id());
+        if self.has_strangers() {
+            self.note_stranger_moves(id, event);
         }
         if self.tree_of(id).ending {
             return;

@@ -49,7 +49,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 28] = [
+const STORIES: [Story; 29] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -104,6 +104,10 @@ const STORIES: [Story; 28] = [
     (
         "renamed-away-while-links-are-counted",
         halves::renamed_away_while_links_are_counted,
+    ),
+    (
+        "exchanged-before-it-is-told-of",
+        halves::exchanged_before_it_is_told_of,
     ),
     ("healed-where-another-was", healing::where_another_was),
     (

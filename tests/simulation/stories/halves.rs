@@ -31,6 +31,34 @@ fn finish_for(call: &Call, directory: &[u8], rename: &mut Pending) {
     }
 }
 
+/// An operation that begins before the call `at`, and then goes a step each `gap` calls. It has what it needs to finish where
+/// a call waits for one of two directories.
+fn paced(operation: &str, (at, gap): (u32, u32), locked: [&'static [u8]; 2]) -> Begun {
+    let operation = parsed(operation);
+    let begun = Begun::default();
+    let (pending, mut now) = (begun.clone(), 0);
+    set_schedule(Some(Box::new(move |call| {
+        now += 1;
+        let mut pending = pending.borrow_mut();
+        if now == at {
+            *pending = with_kernel(|kernel| kernel.begin(&operation)).ok();
+        }
+        if let Some(pending) = pending.as_mut() {
+            if (now - at) % gap == 0 {
+                let _ = with_kernel(|kernel| kernel.step(pending));
+            }
+            for directory in locked {
+                finish_for(call, directory, pending);
+            }
+        }
+        None
+    })));
+    begun
+}
+
+/// None as long as it has not begun.
+type Begun = Rc<RefCell<Option<Pending>>>;
+
 /// Two trees, of which one can't reach its root any more. That one takes the directory for gone; the other one hears where
 /// it has come from.
 pub fn gone_for_one_tree() -> Verdict {
@@ -76,26 +104,7 @@ pub fn heard_by_one_tree() -> Verdict {
             let flags = RecursiveFlags::empty();
             let trees = [1, 2].map(|_| stage.tree(WHOLE, flags).expect("a tree"));
             world("mkdir /t/d; mkdir /t/d/c; create /t/f");
-            let exchange = parsed("exchange /t/f /t/d/c");
-            let count = Rc::new(Cell::new(0));
-            let begun = Rc::new(RefCell::new(None));
-            let (counted, pending) = (count.clone(), begun.clone());
-            set_schedule(Some(Box::new(move |call| {
-                let now = counted.get() + 1;
-                counted.set(now);
-                let mut pending = pending.borrow_mut();
-                if now == at {
-                    *pending = with_kernel(|kernel| kernel.begin(&exchange)).ok();
-                }
-                if let Some(pending) = pending.as_mut() {
-                    if (now - at) % gap == 0 {
-                        let _ = with_kernel(|kernel| kernel.step(pending));
-                    }
-                    finish_for(call, b"/t", pending);
-                    finish_for(call, b"/t/d", pending);
-                }
-                None
-            })));
+            let begun = paced("exchange /t/f /t/d/c", (at, gap), [b"/t", b"/t/d"]);
             let mut told = stage.take_all()?;
             set_schedule(None);
             let Some(mut pending) = begun.take() else {
@@ -234,6 +243,36 @@ pub fn renamed_away_while_links_are_counted() -> Verdict {
         let is_whole = told.iter().any(|event| event.flagged(SYNC_END));
         let text = format!("before call {at}: {}", shown(&told));
         check(is_whole || told.iter().any(is_told), "missed", text)?;
+    }
+    Ok(())
+}
+
+/// A symbolic link and a file in a new directory change places, a step each few calls. Whatever of that is heard, the file's
+/// content is told of: where it was, or where it is now.
+pub fn exchanged_before_it_is_told_of() -> Verdict {
+    for gap in 1..12 {
+        for at in 1.. {
+            let mut stage = Stage::new("mkdir /t; symlink /t/e");
+            let mask = WHOLE | IN_CLOSE_WRITE;
+            stage.tree(mask, RecursiveFlags::empty()).expect("a tree");
+            world("mkdir /t/d; create /t/d/f");
+            let begun = paced("exchange /t/e /t/d/f", (at, gap), [b"/t", b"/t/d"]);
+            let mut told = stage.take_all()?;
+            set_schedule(None);
+            let Some(mut pending) = begun.take() else {
+                break;
+            };
+            while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
+            told.extend(stage.take_all()?);
+            let path = |event: &Told, path: &[u8]| event.path.as_deref() == Some(path);
+            let new = |event: &Told| event.has(IN_MOVED_TO) && event.moved_from.is_none();
+            let was_told = told.iter().any(|event| {
+                let written = event.has(IN_CLOSE_WRITE);
+                written || (new(event) && path(event, b"/t/e"))
+            });
+            let place = format!("{gap} {at} {}", shown(&told));
+            check(was_told, "write-not-told", place)?;
+        }
     }
     Ok(())
 }
