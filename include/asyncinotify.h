@@ -932,11 +932,12 @@ void asyncinotify_event_free(asyncinotify_event *event);
  *      everything else goes on. It is tried again: after EACCES when the permissions of a watched directory from the root
  *      down to it change; after ENOSPC, EMFILE, ENFILE and ENOMEM after a while that doubles from 0.1 s to 5 s, for which
  *      a timer makes the pollable descriptor readable, and besides when something happens, at most once each 10 ms. (The
- *      timer stands in for permissions that the kernel does not tell of, as those of the root.) A directory that changes
- *      under 32 tries to watch it, as somebody renames it on and on, gets ERROR with EAGAIN, and is tried again when
- *      something happens in its parent; neither asyncinotify_add_recursive() nor SYNC_END waits for it. Once a directory
- *      is watched, its content is told as that of a new one, and an event flagged HEALED follows. Where a whole tree is
- *      compared with the disk (5), what can't be watched is told anew.
+ *      timer stands in for permissions that the kernel does not tell of, as those of the root.) A directory that
+ *      changes under 32 tries to watch it, as somebody renames it on and on, or in which names are exchanged on and on,
+ *      so that a repair (5) can't end, gets ERROR with EAGAIN, and is tried again when something happens in its parent;
+ *      neither asyncinotify_add_recursive() nor SYNC_END waits for it. Once a directory is watched, its content is told
+ *      as that of a new one, and an event flagged HEALED follows. Where a whole tree is compared with the disk (5),
+ *      what can't be watched is told anew.
  *   9. Depth and length of paths have no limit but memory; paths longer than PATH_MAX included. The root's own end is
  *      reported by DELETE_SELF, MOVE_SELF or UNMOUNT if the mask asks for them, and by IGNORED.
  *

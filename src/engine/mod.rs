@@ -31,6 +31,8 @@ pub(crate) struct Engine {
     /// The kernel's queue is to be read before nothing is left to do. An edge-triggered waiter that is told "nothing now"
     /// would not come again for what is queued.
     must_read: bool,
+    /// How often the queue was read while half of a rename was waited for.
+    reads_in_limbo: u32,
     /// The last step was a scan: what is to be taken away has its turn.
     has_scanned: bool,
 }
@@ -52,6 +54,7 @@ impl Engine {
             scans: Scans::default(),
             out: Outbox::default(),
             must_read: false,
+            reads_in_limbo: 0,
             has_scanned: false,
         }
     }

@@ -65,6 +65,9 @@ enum Flow {
     Ask(Question),
 }
 
+/// So many reads a second half is waited for. In a storm the queue is never seen empty.
+const IN_LIMBO: u32 = 16;
+
 impl Engine {
     pub(super) fn next_step(&self) -> Step {
         let head = self.stream.head();
@@ -79,6 +82,7 @@ impl Engine {
             () if self.forest.has_scans() => Step::Scan,
             () if self.forest.has_doomed() => Step::Release,
             () if !self.out.is_empty() && !self.forest.has_limbo() => Step::Deliver,
+            () if self.forest.has_limbo() && self.reads_in_limbo == IN_LIMBO => Step::SettleLimbo,
             () if self.must_read => Step::Read,
             () if self.forest.has_limbo() => Step::SettleLimbo,
             () if self.forest.has_doubts() => Step::SettleDoubt,
@@ -212,7 +216,10 @@ impl Engine {
             }
             Step::Release => self.release()?,
             Step::Read => return self.read(pace),
-            Step::SettleLimbo => scans.settle_limbo(pace, &mut work)?,
+            Step::SettleLimbo => {
+                scans.settle_limbo(pace, &mut work)?;
+                self.reads_in_limbo = 0;
+            }
             Step::SettleDoubt => scans.settle_doubt(&mut work)?,
             Step::DropMemory => {
                 self.forest.drop_some_memory();
@@ -237,6 +244,10 @@ impl Engine {
         } else if self.forest.waits_for_room() {
             self.forest.hurry_retry();
         }
+        self.reads_in_limbo = match self.forest.has_limbo() {
+            true => IN_LIMBO.min(self.reads_in_limbo + 1),
+            false => 0,
+        };
         Ok(Flow::On)
     }
 

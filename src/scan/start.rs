@@ -13,14 +13,15 @@ use crate::watches::{NO_PLACE, PlaceId};
 impl Scans {
     /// Starts on the next directory, or has its filter asked first.
     pub(crate) fn start_next(&mut self, pace: &Pace, work: &mut Work<'_>) -> Sys<Option<Question>> {
-        let Some(wanted) = work.forest.next_wanted() else {
-            return Ok(None);
-        };
-        let Some(id) = work.forest.admit(wanted) else {
+        let Some((wanted, id)) = work.forest.next_wanted() else {
             return Ok(None);
         };
         if let Some(question) = work.forest.question(id, wanted) {
             return Ok(Some(question));
+        }
+        let (forest, mut fx) = work.trees();
+        if forest.give_up_worn_out(id, &mut fx) {
+            return Ok(None);
         }
         let started = self.start(id, wanted, pace, work);
         if started.is_err() {

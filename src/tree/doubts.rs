@@ -270,13 +270,11 @@ impl Forest {
             Look::NotThere => self.was_not_there(parent, &doubt.name, what, fx),
             // No event takes the directory away, so something has happened that was not told.
             Look::Elsewhere => {
-                let tree = self.places.get(parent).tree();
-                self.begin_sync(tree, Cause::NotInPlace, fx);
+                self.begin_sync_over(parent, Cause::NotInPlace, fx);
             }
             Look::CantTell(_) if matches!(what, What::Directory { .. } | What::Stayed) => {
                 // One of two directories may be taken for the other.
-                let tree = self.places.get(parent).tree();
-                self.begin_sync(tree, Cause::DoubtHidden, fx);
+                self.begin_sync_over(parent, Cause::DoubtHidden, fx);
             }
             // The caller gives the directory up.
             Look::CantTell(_) => {}
@@ -323,8 +321,7 @@ impl Forest {
                 }
         ) {
             // Something else comes to the name: nobody can tell any more.
-            let tree = self.places.get(parent).tree();
-            self.begin_sync(tree, Cause::DoubtCovered, fx);
+            self.begin_sync_over(parent, Cause::DoubtCovered, fx);
         }
     }
 
@@ -366,8 +363,7 @@ impl Forest {
             What::Directory { .. } => {}
         }
         // The directory that stayed was taken for the one that moved on.
-        let tree = self.places.get(parent).tree();
-        self.begin_sync(tree, Cause::WrongOneLeft, fx);
+        self.begin_sync_over(parent, Cause::WrongOneLeft, fx);
     }
 
     /// A directory that was taken to have stayed has not.

@@ -129,7 +129,9 @@ impl Forest {
         self.places.set_epoch(id, epoch);
         self.places.unset(id, flags::UNLISTED);
         self.places.set_leaf(id, is_leaf);
-        self.places.set_tries(id, 0);
+        if !self.tree_of(id).is_being_repaired() {
+            self.places.set_tries(id, 0);
+        }
     }
 
     /// What was found in a directory can't be told now: its events are not told either, up to its next scan.

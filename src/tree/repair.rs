@@ -95,6 +95,17 @@ impl Forest {
 
     /// Watches all of a tree anew. Scans that are queued already stay in the queue: the scan of a place that is not found
     /// again comes to nothing.
+    /// A repair that events of one directory make necessary. Where that happens again and again before it is over, the next
+    /// one goes on without that directory.
+    pub(super) fn begin_sync_over(&mut self, id: PlaceId, cause: Cause, fx: &mut Effects) {
+        let place = self.places.get(id);
+        let (tree, tries) = (place.tree(), place.tries());
+        if self.trees[tree].root != id {
+            self.places.set_tries(id, tries + 1);
+        }
+        self.begin_sync(tree, cause, fx);
+    }
+
     pub(crate) fn begin_sync(&mut self, index: u32, cause: Cause, fx: &mut Effects) {
         let tree = &self.trees[index];
         let (id, path) = (tree.id().as_raw(), Quoted(tree.path()));
@@ -158,19 +169,24 @@ impl Forest {
         }
         let mut at = None;
         if sweep.epoch > 1 {
-            let mut stale = Vec::new();
+            let (mut stale, mut tried) = (Vec::new(), Vec::new());
             for (looked_at, (id, place)) in self.places.from(sweep.at).enumerate() {
                 if looked_at == AT_ONCE {
                     at = Some(id);
                     break;
                 }
-                let mine = place.tree() == sweep.tree && place.epoch() != sweep.epoch;
-                if mine && !place.is(flags::DOOMED) {
+                let mine = place.tree() == sweep.tree && !place.is(flags::DOOMED);
+                if mine && place.epoch() != sweep.epoch {
                     stale.push(id);
+                } else if mine && place.tries() != 0 {
+                    tried.push(id);
                 }
             }
             for id in stale {
                 self.doom(id, fx);
+            }
+            for id in tried {
+                self.places.set_tries(id, 0);
             }
         }
         if let Some(at) = at {

@@ -139,6 +139,17 @@ impl Forest {
         self.want_again(wanted);
     }
 
+    /// Gives a directory up of which repair after repair could not make sense, so that this one comes to its end.
+    pub(crate) fn give_up_worn_out(&mut self, id: PlaceId, fx: &mut Effects) -> bool {
+        let tree = self.tree_of(id);
+        let worn_out = self.places.get(id).tries() == MOST_TRIES;
+        let gives_up = worn_out && tree.is_being_repaired() && tree.root() != id;
+        if gives_up {
+            self.give_up(id, libc::EAGAIN, fx);
+        }
+        gives_up
+    }
+
     /// The scan of a place is over, or not wanted any more.
     pub(crate) fn unqueue(&mut self, id: PlaceId) {
         let place = self.places.get(id);
@@ -173,7 +184,7 @@ impl Forest {
 
     /// The place of an entry of the queue, if the place still is to be scanned. A place below a subtree in limbo waits with
     /// that subtree. A place that has left the tree, or that the repair has not found yet, is forgotten.
-    pub(crate) fn admit(&mut self, wanted: Wanted) -> Option<PlaceId> {
+    fn admit(&mut self, wanted: Wanted) -> Option<PlaceId> {
         let id = self.places.resolve(wanted.place)?;
         let place = self.places.get(id);
         if !place.is(flags::QUEUED) || place.is(flags::LISTING) {
@@ -199,8 +210,21 @@ impl Forest {
         !tree.is_ending() && (!tree.is_lost() || tree.root() == id)
     }
 
-    /// The next directory to scan. A directory waits while the filter of its tree is being asked.
-    pub(crate) fn next_wanted(&mut self) -> Option<Wanted> {
+    /// The next directory to scan; None also after many that are not wanted any more.
+    pub(crate) fn next_wanted(&mut self) -> Option<(Wanted, PlaceId)> {
+        const AT_ONCE: usize = 1024;
+        for _ in 0..AT_ONCE {
+            let wanted = self.take_wanted()?;
+            if let Some(id) = self.admit(wanted) {
+                self.wanted.missed = false;
+                return Some((wanted, id));
+            }
+        }
+        None
+    }
+
+    /// The next entry of the queue. A directory waits while the filter of its tree is being asked.
+    fn take_wanted(&mut self) -> Option<Wanted> {
         let can_begin = |wanted: &Wanted| self.can_begin(wanted);
         let Queue { entries, later, .. } = &self.wanted;
         let newest = || entries.iter().rposition(can_begin).map(|at| (at, false));
@@ -212,7 +236,6 @@ impl Forest {
             (true, 0) => put_off().or_else(oldest),
             (true, _) => oldest().or_else(put_off),
         }?;
-        self.wanted.missed = false;
         let wanted = match is_later {
             true => self.wanted.later.remove(index)?,
             false => self.wanted.entries.remove(index)?,

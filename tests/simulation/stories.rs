@@ -49,7 +49,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 29] = [
+const STORIES: [Story; 31] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -72,6 +72,14 @@ const STORIES: [Story; 29] = [
     ),
     ("storm-in-the-foreground", storms::in_the_foreground),
     ("storm-in-the-background", storms::in_the_background),
+    (
+        "beside-a-tree-that-is-set-up",
+        storms::beside_a_tree_that_is_set_up,
+    ),
+    (
+        "beside-a-tree-that-is-watched",
+        storms::beside_a_tree_that_is_watched,
+    ),
     ("many-moved-out", storms::many_moved_out),
     (
         "what-only-one-tree-asks-for",
