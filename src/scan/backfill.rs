@@ -41,13 +41,13 @@ impl First {
         }
         of_entries.sort_unstable_by_key(|(position, event)| (event.name, *position));
         let mut all: Vec<(&[u8], First)> = Vec::new();
-        // What was renamed to the name before anything was heard: whether it is a directory.
-        let mut arrived: Option<(&[u8], bool)> = None;
+        // The last that happened to the name before anything was heard. If it was renamed to, whether by a directory.
+        let mut before: Option<(&[u8], Option<bool>)> = None;
         for (position, event) in of_entries {
             if position < since {
-                if event.mask & Mask::MOVED_TO.bits() != 0 {
-                    arrived = Some((event.name, event.mask & Mask::ISDIR.bits() != 0));
-                }
+                let arrived = event.mask & Mask::MOVED_TO.bits() != 0;
+                let is_dir = event.mask & Mask::ISDIR.bits() != 0;
+                before = Some((event.name, arrived.then_some(is_dir)));
                 continue;
             }
             let came = event.mask & (Mask::MOVED_TO | Mask::CREATE).bits() != 0;
@@ -60,9 +60,10 @@ impl First {
             }
             // What arrived there and is said to leave as another kind has changed places with it, and stays.
             let told = event.mask & Mask::ISDIR.bits() != 0;
-            let arrived = arrived.filter(|(name, _)| *name == event.name);
-            let is_dir = arrived.map(|(_, is_dir)| is_dir);
-            let is_dir = is_dir.or_else(|| work.forest.is_dir_at(&event));
+            let is_dir = match before {
+                Some((name, is_dir)) if name == event.name => is_dir,
+                _ => work.forest.is_dir_at(&event),
+            };
             let first = First {
                 came,
                 moved: event.mask & Mask::MOVE.bits() != 0,
