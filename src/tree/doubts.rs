@@ -200,7 +200,14 @@ impl Forest {
         let place = self.places.get(id);
         if place.parent() != NO_PLACE {
             let (parent, name) = (place.parent(), place.name().to_vec());
-            self.doubt(parent, &name, What::Vacated);
+            let doubt = Doubt {
+                parent: self.places.reference(parent),
+                name,
+            };
+            // One that is taken to have stayed may have ended elsewhere: then nothing else says that it is not there.
+            if self.doubts.what(&doubt) != Some(What::Stayed) {
+                self.doubt(parent, &doubt.name, What::Vacated);
+            }
         }
     }
 
@@ -303,7 +310,8 @@ impl Forest {
             if !matches!(what, What::Stayed | What::Vacated) {
                 let kind = match is_dir(event) {
                     true => Kind::Directory,
-                    false if matches!(what, What::Unheard | What::Unread) => Kind::Regular,
+                    // Of what it is nothing was told.
+                    false if what != What::Unknown => Kind::Regular,
                     false => Kind::Other,
                 };
                 self.was_there(parent, (&doubt.name, kind), what, fx);
@@ -353,13 +361,12 @@ impl Forest {
                 }
                 return;
             }
-            What::Vacated => {
+            What::Stayed | What::Vacated => {
                 if kind == Kind::Directory && self.places.child(parent, name).is_none() {
                     self.new_directory(parent, name, fx);
                 }
                 return;
             }
-            What::Stayed => return,
             What::Directory { .. } => {}
         }
         // The directory that stayed was taken for the one that moved on.
