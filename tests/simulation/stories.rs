@@ -49,7 +49,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 31] = [
+const STORIES: [Story; 32] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -116,6 +116,10 @@ const STORIES: [Story; 31] = [
     (
         "exchanged-before-it-is-told-of",
         halves::exchanged_before_it_is_told_of,
+    ),
+    (
+        "exchanged-and-renamed-before-it-is-told-of",
+        halves::exchanged_and_renamed_before_it_is_told_of,
     ),
     ("healed-where-another-was", healing::where_another_was),
     (

@@ -32,9 +32,14 @@ fn finish_for(call: &Call, directory: &[u8], rename: &mut Pending) {
 }
 
 /// An operation that begins before the call `at`, and then goes a step each `gap` calls. It has what it needs to finish where
-/// a call waits for one of two directories.
-fn paced(operation: &str, (at, gap): (u32, u32), locked: [&'static [u8]; 2]) -> Begun {
+/// a call waits for one of two directories. Once it is over `then` is done.
+fn paced(
+    (operation, then): (&str, &'static str),
+    (at, gap): (u32, u32),
+    locked: [&'static [u8]; 2],
+) -> Begun {
     let operation = parsed(operation);
+    let mut goes_on = true;
     let begun = Begun::default();
     let (pending, mut now) = (begun.clone(), 0);
     set_schedule(Some(Box::new(move |call| {
@@ -49,6 +54,10 @@ fn paced(operation: &str, (at, gap): (u32, u32), locked: [&'static [u8]; 2]) -> 
             }
             for directory in locked {
                 finish_for(call, directory, pending);
+            }
+            if goes_on && with_kernel(|kernel| kernel.effect(pending)).is_none() {
+                goes_on = false;
+                world(then);
             }
         }
         None
@@ -104,7 +113,7 @@ pub fn heard_by_one_tree() -> Verdict {
             let flags = RecursiveFlags::empty();
             let trees = [1, 2].map(|_| stage.tree(WHOLE, flags).expect("a tree"));
             world("mkdir /t/d; mkdir /t/d/c; create /t/f");
-            let begun = paced("exchange /t/f /t/d/c", (at, gap), [b"/t", b"/t/d"]);
+            let begun = paced(("exchange /t/f /t/d/c", ""), (at, gap), [b"/t", b"/t/d"]);
             let mut told = stage.take_all()?;
             set_schedule(None);
             let Some(mut pending) = begun.take() else {
@@ -256,7 +265,7 @@ pub fn exchanged_before_it_is_told_of() -> Verdict {
             let mask = WHOLE | IN_CLOSE_WRITE;
             stage.tree(mask, RecursiveFlags::empty()).expect("a tree");
             world("mkdir /t/d; create /t/d/f");
-            let begun = paced("exchange /t/e /t/d/f", (at, gap), [b"/t", b"/t/d"]);
+            let begun = paced(("exchange /t/e /t/d/f", ""), (at, gap), [b"/t", b"/t/d"]);
             let mut told = stage.take_all()?;
             set_schedule(None);
             let Some(mut pending) = begun.take() else {
@@ -270,6 +279,37 @@ pub fn exchanged_before_it_is_told_of() -> Verdict {
                 let written = event.has(IN_CLOSE_WRITE);
                 written || (new(event) && path(event, b"/t/e"))
             });
+            let place = format!("{gap} {at} {}", shown(&told));
+            check(was_told, "write-not-told", place)?;
+        }
+    }
+    Ok(())
+}
+
+/// A directory and a file that was just written, in a new directory, change places, a step each few calls, and the file leaves
+/// its new name at once. Whatever of that is heard, its content is told of.
+pub fn exchanged_and_renamed_before_it_is_told_of() -> Verdict {
+    for gap in 1..12 {
+        for at in 1.. {
+            let mut stage = Stage::new("mkdir /t");
+            let mask = WHOLE | IN_CLOSE_WRITE;
+            stage.tree(mask, RecursiveFlags::empty()).expect("a tree");
+            world("mkdir /t/d; mkdir /t/d/b; create /t/d/f");
+            let steps = ("exchange /t/d/f /t/d/b", "mv /t/d/b /t/d/g");
+            let begun = paced(steps, (at, gap), [b"/t", b"/t/d"]);
+            let mut told = stage.take_all()?;
+            set_schedule(None);
+            let Some(mut pending) = begun.take() else {
+                break;
+            };
+            while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
+            told.extend(stage.take_all()?);
+            let new = |event: &Told| {
+                event.has(IN_MOVED_TO) && !event.is_dir() && event.moved_from.is_none()
+            };
+            let was_told = told
+                .iter()
+                .any(|event| event.has(IN_CLOSE_WRITE) || new(event));
             let place = format!("{gap} {at} {}", shown(&told));
             check(was_told, "write-not-told", place)?;
         }
