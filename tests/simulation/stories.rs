@@ -49,7 +49,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 32] = [
+const STORIES: [Story; 33] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -63,6 +63,10 @@ const STORIES: [Story; 32] = [
         swaps::watch_of_what_changes_places,
     ),
     ("over-another-and-back", swaps::over_another_and_back),
+    (
+        "over-another-and-back-and-gone",
+        swaps::over_another_and_back_and_gone,
+    ),
     ("listed-while-in-doubt", swaps::listed_while_in_doubt),
     ("watched-by-path", swaps::watched_by_path),
     ("too-deep-during-a-repair", swaps::too_deep_during_a_repair),

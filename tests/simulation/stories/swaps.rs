@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use asyncinotify::simulation::{Limits, Operation, Pending, set_schedule, with_kernel};
+use asyncinotify::simulation::{CallKind, Limits, Operation, Pending, set_schedule, with_kernel};
 use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
 use libc::{EEXIST, ENOENT, ESTALE, IN_ATTRIB, IN_CREATE, IN_DONT_FOLLOW};
 
@@ -148,6 +148,64 @@ fn over_and_back(after: &str, steps: usize, early: bool) -> Verdict<bool> {
     let (known, real) = (stage.directories(tree), watched());
     check(known == real, "watches-another-directory", &place)?;
     Ok(goes_on)
+}
+
+/// As before, and the directory that is back is replaced by the one that the other was in: both are gone for who knows the
+/// disk from events.
+pub fn over_another_and_back_and_gone() -> Verdict {
+    let expect = Expect {
+        mask: WHOLE,
+        lists: false,
+        complete: true,
+        swaps: true,
+        concurrent: true,
+        trouble: false,
+        max_depth: 0,
+        alone: false,
+    };
+    let after = Entries::from([(b"/t/a".to_vec(), true)]);
+    for early in [true, false] {
+        for steps in 1.. {
+            let mut goes_on = true;
+            let mut stage = Stage::new("mkdir /t");
+            with_kernel(|kernel| kernel.set_late_ends(true));
+            stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+            world("mkdir /t/a; mkdir /t/p; mkdir /t/p/b");
+            let mut told = stage.take_all()?;
+            let mut over = begin("mv /t/a /t/p/b", 0);
+            for _ in 0..steps {
+                goes_on = goes_on && with_kernel(|kernel| kernel.step(&mut over)) == Ok(true);
+            }
+            world("mv /t/p/b /t/a");
+            let mut over = Some(over);
+            if early {
+                finish(&mut over);
+            }
+            // Before the disk is asked who stays.
+            let mut moves = Some("mv /t/p /t/a");
+            set_schedule(Some(Box::new(move |call| {
+                if call.kind == CallKind::Open {
+                    moves.take().into_iter().for_each(world);
+                }
+                None
+            })));
+            told.extend(stage.take_all()?);
+            set_schedule(None);
+            finish(&mut over);
+            told.extend(stage.take_all()?);
+            let place = format!("{steps} steps, {early}: {}", shown(&told));
+            let mut replica = Replica::new(b"/t", expect);
+            let taken = told.iter().try_for_each(|event| replica.take(event));
+            taken
+                .and_then(|()| replica.at_rest())
+                .and_then(|()| replica.compare(&after))
+                .map_err(|it| fault(it.kind, format!("{} {place}", it.text)))?;
+            if !goes_on {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// In a tree with a limit, a directory at the limit changes places with one from outside, and then its parent comes one level
