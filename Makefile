@@ -61,6 +61,8 @@ check:
 check-lint:
 	@scripts/with.sh cargo-fmt rustfmt $(CARGO) fmt --check
 	@scripts/with.sh cargo-clippy rust-clippy $(CARGO) clippy --locked --all-targets -- -D warnings
+	@RUSTFLAGS='--cfg simulation' scripts/with.sh cargo-clippy rust-clippy $(CARGO) clippy --locked \
+		--target-dir '$(TARGET)/simulation' --test simulation -- -D warnings
 	@scripts/with.sh shellcheck shellcheck shellcheck -S warning \
 		$$(find . -path ./target -prune -o -type f '(' -name '*.sh' -o -name run ')' -print)
 	@echo 'lint: nothing found'

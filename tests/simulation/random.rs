@@ -64,7 +64,7 @@ pub fn play(seed: u64, trace: bool) -> (Played, Counts, Settings) {
         kernel.set_proc(settings.proc);
         kernel.set_fine_walks(settings.fine_walks);
         kernel.set_late_ends(seed % 2 == 1);
-        kernel.set_counts_links(seed % 5 != 0);
+        kernel.set_counts_links(!seed.is_multiple_of(5));
     });
     let dice = Rc::new(RefCell::new(Dice::new(
         Rng::new(mix(&[seed, 1])),
