@@ -115,11 +115,13 @@ impl Scans {
 
     /// The newest listing comes to nothing.
     fn listing_failed(&mut self, errno: i32, work: &mut Work<'_>) {
-        let Some(listing) = self.listings.pop_back() else {
+        let Some(mut listing) = self.listings.pop_back() else {
             return;
         };
         // The one before it may be read on.
         self.listed.truncate(listing.entries.start);
+        // Its own watch tells of that, too, so that it is known whose closing it is.
+        listing.directory = None;
         self.abandon(listing.wd, work);
         let Some(id) = listing.place(work.forest) else {
             return;
@@ -189,7 +191,8 @@ impl Scans {
 
     /// Lets go of the directories that are being listed; their scans will begin again.
     pub(crate) fn give_up_listing(&mut self, work: &mut Work<'_>) {
-        for listing in std::mem::take(&mut self.listings) {
+        for mut listing in std::mem::take(&mut self.listings) {
+            listing.directory = None;
             self.abandon(listing.wd, work);
             if let Some(id) = listing.place(work.forest) {
                 work.forest.set_listing(id, false);

@@ -61,11 +61,11 @@ impl Reading {
                     leaving.insert(event.cookie);
                 }
             } else if event.mask & Mask::MOVED_TO.bits() != 0 && !leaving.is_empty() {
-                if leaving.remove(&event.cookie) {
+                let is_known = leaving.remove(&event.cookie);
+                if is_known {
                     names.insert((Some(event.wd), event.name));
-                }
-                if memory::is_short() {
-                    break;
+                } else if memory::is_short() {
+                    continue;
                 }
                 // With another cookie it may have come back from where nobody has heard of it.
                 others.push(Reading {
