@@ -49,7 +49,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 33] = [
+const STORIES: [Story; 34] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -96,6 +96,10 @@ const STORIES: [Story; 33] = [
     (
         "own-reading-of-what-comes-back",
         overlaps::own_reading_of_what_comes_back,
+    ),
+    (
+        "own-reading-of-what-is-elsewhere",
+        overlaps::own_reading_of_what_is_elsewhere,
     ),
     (
         "plain-watch-where-a-tree-fails",

@@ -1,13 +1,13 @@
 //! Two trees share directories, and one asks for more than the other.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use asyncinotify::RecursiveFlags;
 use asyncinotify::simulation::{CallKind, set_schedule, with_kernel};
-use libc::{ENOMEM, IN_ATTRIB, IN_CLOSE, IN_CLOSE_WRITE, IN_CREATE, IN_ONESHOT, IN_OPEN};
+use libc::{EIO, ENOMEM, IN_ATTRIB, IN_CLOSE, IN_CLOSE_WRITE, IN_CREATE, IN_ONESHOT, IN_OPEN};
 
-use super::{Stage, WHOLE, before_each_call, check, shown, world};
+use super::{Stage, WHOLE, before_each_call, check, parsed, shown, world};
 use crate::support::replica::{Told, Verdict};
 
 /// A file is written in a new directory, before each of the calls that watch that directory for one tree and the other.
@@ -98,6 +98,37 @@ pub fn own_reading_of_what_comes_back() -> Verdict {
     })));
     let told = stage.take_all()?;
     set_schedule(None);
+    let read = told.iter().any(|event| event.mask & reading != 0);
+    check(!read, "own-reading", shown(&told))
+}
+
+/// A directory can't be listed, leaves the tree, and is in another place of it before that is told. It is closed there, which
+/// is not told.
+pub fn own_reading_of_what_is_elsewhere() -> Verdict {
+    let mut stage = Stage::new("mkdir /t; mkdir /t/x; mkdir /t/y; mkdir /o");
+    let reading = IN_OPEN | IN_CLOSE;
+    stage
+        .tree(reading, RecursiveFlags::empty())
+        .expect("a tree");
+    world("mkdir /t/x/a");
+    let comes = Rc::new(RefCell::new(None));
+    let begun = comes.clone();
+    set_schedule(Some(Box::new(move |call| {
+        if begun.borrow().is_some() || call.kind != CallKind::List {
+            return None;
+        }
+        world("mv /t/x/a /o/a");
+        let comes = parsed("mv /o/a /t/y/b");
+        let mut comes = with_kernel(|kernel| kernel.begin(&comes)).expect("a rename");
+        with_kernel(|kernel| kernel.step(&mut comes)).expect("its first step");
+        *begun.borrow_mut() = Some(comes);
+        Some(EIO)
+    })));
+    let mut told = stage.take_all()?;
+    set_schedule(None);
+    let mut comes = comes.take().expect("a rename");
+    while with_kernel(|kernel| kernel.step(&mut comes)) == Ok(true) {}
+    told.extend(stage.take_all()?);
     let read = told.iter().any(|event| event.mask & reading != 0);
     check(!read, "own-reading", shown(&told))
 }
