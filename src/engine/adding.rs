@@ -54,7 +54,7 @@ impl Engine {
             let text = "MASK_ADD and MASK_CREATE exclude each other";
             return Err(Error::new(libc::EINVAL, text));
         }
-        self.end_removed_plains();
+        self.end_removed_plains().map_err(work_failed)?;
         if !self.forest.has_trees() {
             return self.add_by_kernels_rules(path, mask);
         }

@@ -280,24 +280,24 @@ impl Engine {
 
     /// Brings removed watches to their end where a tree has kept their descriptor: a new watch on the same inode is not to
     /// be taken for the old one.
-    pub(super) fn end_removed_plains(&mut self) {
+    pub(super) fn end_removed_plains(&mut self) -> Sys<()> {
         if !self.watches.has_plain_ending() {
-            return;
+            return Ok(());
         }
         let (scans, mut work) = self.scans();
         scans.give_up_listing(&mut work);
         let pace = Pace::to_the_end();
         while self.watches.has_plain_ending() {
-            // Up to an ending there is nothing but this.
-            match self.next_step() {
-                step @ (Step::Backfill | Step::End | Step::Decode) => {
-                    if self.take(step, &pace).is_err() {
-                        return;
-                    }
-                }
-                _ => return,
-            }
+            memory::renew()?;
+            let step = self.next_step();
+            let leads_to_an_end = matches!(step, Step::Backfill | Step::End | Step::Decode);
+            debug_assert!(
+                leads_to_an_end,
+                "up to an ending there is nothing but these"
+            );
+            self.take(step, &pace)?;
         }
+        Ok(())
     }
 
     /// Hands over the events that are ready, in exchange for an empty batch.

@@ -49,7 +49,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 34] = [
+const STORIES: [Story; 35] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -106,6 +106,10 @@ const STORIES: [Story; 34] = [
         overlaps::plain_watch_where_a_tree_fails,
     ),
     ("second-mask-that-fails", overlaps::second_mask_that_fails),
+    (
+        "again-while-memory-is-short",
+        overlaps::again_while_memory_is_short,
+    ),
     ("gone-for-one-tree", halves::gone_for_one_tree),
     ("no-end-of-a-list-between", halves::no_end_of_a_list_between),
     ("heard-by-one-tree", halves::heard_by_one_tree),

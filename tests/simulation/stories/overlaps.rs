@@ -3,9 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use asyncinotify::RecursiveFlags;
-use asyncinotify::simulation::{CallKind, set_schedule, with_kernel};
-use libc::{EIO, ENOMEM, IN_ATTRIB, IN_CLOSE, IN_CLOSE_WRITE, IN_CREATE, IN_ONESHOT, IN_OPEN};
+use asyncinotify::simulation::{CallKind, set_schedule, starve, with_kernel};
+use asyncinotify::{RecursiveFlags, WatchId};
+use libc::{
+    EIO, ENOMEM, IN_ATTRIB, IN_CLOSE, IN_CLOSE_WRITE, IN_CREATE, IN_IGNORED, IN_ONESHOT, IN_OPEN,
+};
 
 use super::{Stage, WHOLE, before_each_call, check, parsed, shown, world};
 use crate::support::replica::{Told, Verdict};
@@ -214,6 +216,33 @@ pub fn second_mask_that_fails() -> Verdict {
         )?;
         if count.get() < failing {
             break;
+        }
+    }
+    Ok(())
+}
+
+/// A watch of a tree's root is removed and asked for again at once, while memory is short. What comes is a new watch, which
+/// hears, or none.
+pub fn again_while_memory_is_short() -> Verdict {
+    for refused in 0..40 {
+        let mut stage = Stage::new("mkdir /t");
+        stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+        let first = stage.watch("/t", IN_CREATE).expect("a watch");
+        // Its end is behind this in the queue.
+        world("create /t/f");
+        stage.instance.rm_watch(first).expect("it is there");
+        starve(refused);
+        let again = stage.watch("/t", IN_CREATE);
+        starve(0);
+        world("create /t/g");
+        let told = stage.take_all()?;
+        let of = |id: WatchId| told.iter().filter(move |event| event.watch == id.as_raw());
+        let place = format!("{refused} refused: {again:?} {}", shown(&told));
+        let ends = of(first).map(|event| event.has(IN_IGNORED));
+        check(ends.eq([false, true]), "not-ended", &place)?;
+        if let Ok(id) = again {
+            let hears_later = of(id).map(|event| event.path.as_deref() == Some(b"/t/g"));
+            check(hears_later.eq([true]), "not-told", &place)?;
         }
     }
     Ok(())
