@@ -24,6 +24,9 @@ impl Engine {
             }
             let has_looked = self.decode_at_length()?;
             decoded += 1;
+            if self.forest.may_sweep() {
+                return Ok(());
+            }
             let is_time = has_looked || decoded % BETWEEN_LOOKS == 0;
             if memory::is_short() || (is_time && pace.is_over()) {
                 pace.stop();

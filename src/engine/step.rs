@@ -23,10 +23,10 @@ pub(crate) enum Step {
     Backfill,
     /// End a removed watch. The kernel tells nothing of that end.
     End,
-    Decode,
     /// Take away places that a repair has not found again, and tell SYNC_END: not between the halves of a rename, where a
-    /// program has put aside what moves.
+    /// program has put aside what moves. In a storm of renames that is so only between two events.
     Sweep,
+    Decode,
     /// Start on the next directory.
     Scan,
     /// Take doomed places away.
@@ -76,8 +76,8 @@ impl Engine {
             () if self.scans.is_listing() => Step::List,
             () if is_due(self.scans.next_backfill()) => Step::Backfill,
             () if is_due(self.watches.next_ending()) => Step::End,
+            () if self.forest.may_sweep() => Step::Sweep,
             () if !self.stream.is_decoded() => Step::Decode,
-            () if self.forest.has_sweeps() && !self.forest.has_limbo() => Step::Sweep,
             () if self.has_scanned && self.forest.has_doomed() => Step::Release,
             () if self.forest.has_scans() => Step::Scan,
             () if self.forest.has_doomed() => Step::Release,

@@ -67,6 +67,7 @@ impl Forest {
             if self.places.get(id).is_leaf() {
                 self.on_first_of_leaf(id, event, fx);
             }
+            self.left_before(id, event, fx);
             self.on_doubted(id, event, fx);
             if self.is_stale(id) {
                 // It took a repair, which has begun.

@@ -7,11 +7,12 @@
 use super::exchange::Arrival;
 use super::{Cause, Effects, Forest, PlaceRef, Wanted, flags};
 use crate::debug::{Quoted, debug};
+use crate::mask::Mask;
 use crate::memory;
 use crate::slab::Slab;
 use crate::stream::{RawEvent, raw_events};
 use crate::watches::PlaceId;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Why a directory has lost its name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -59,6 +60,10 @@ struct Visit(u64, PlaceRef);
 pub(super) struct Limbo {
     entries: Slab<Entry>,
     by_reason: BTreeMap<Why, u32>,
+    /// The last one that was renamed away from a directory. It is no longer here, perhaps.
+    last_from: BTreeMap<PlaceRef, Visit>,
+    /// Second halves of renames that are held, by tree and cookie.
+    held_arrivals: BTreeSet<(u32, u32)>,
     /// Tops whose old directory's lock is to be taken.
     to_lock: VecDeque<Visit>,
     /// Tops whose old directory's lock was taken. A top that is still here once the queue is empty has left the tree.
@@ -104,6 +109,9 @@ impl Forest {
             scans: Vec::new(),
         });
         self.places.enter_limbo(place, slot);
+        if let Why::Moved { .. } = why {
+            self.limbo.last_from.insert(parent, visit);
+        }
         self.limbo.by_reason.insert(why, slot);
         self.limbo.to_lock.push_back(visit);
     }
@@ -154,10 +162,16 @@ impl Forest {
     }
 
     fn take_entry(&mut self, top: PlaceId) -> Option<Entry> {
-        let slot = self.places.limbo_slot(top);
+        let (slot, tree) = (self.places.limbo_slot(top), self.places.get(top).tree());
         let entry = self.limbo.entries.remove(slot)?;
         if self.limbo.by_reason.get(&entry.why) == Some(&slot) {
             self.limbo.by_reason.remove(&entry.why);
+        }
+        if self.limbo.last_from.get(&entry.parent) == Some(&entry.visit) {
+            self.limbo.last_from.remove(&entry.parent);
+        }
+        for (_, event) in raw_events(&entry.held) {
+            self.limbo.held_arrivals.remove(&(tree, event.cookie));
         }
         self.places.leave_limbo(top);
         Some(entry)
@@ -191,6 +205,26 @@ impl Forest {
         self.swap_arrivals(meanwhile);
     }
 
+    /// Something happens to an entry of a directory: its lock was free. A second half of a rename from there is read by now,
+    /// or never comes. In a storm of renames the queue is never seen without a half.
+    pub(super) fn left_before(&mut self, parent: PlaceId, event: &RawEvent<'_>, fx: &mut Effects) {
+        if self.limbo.last_from.is_empty() {
+            return;
+        }
+        let last = self.limbo.last_from.get(&self.places.reference(parent));
+        let entry = last.and_then(|&visit| self.in_limbo(visit));
+        if let Some(Entry {
+            place,
+            why: Why::Moved { tree, cookie },
+            ..
+        }) = entry
+            && *cookie != event.cookie
+            && !self.limbo.held_arrivals.contains(&(*tree, *cookie))
+        {
+            self.take_away(*place, fx);
+        }
+    }
+
     /// How deep in the tree the directory was from which a subtree came.
     pub(super) fn depth_before(&self, top: PlaceId) -> u32 {
         self.limbo.entries[self.places.limbo_slot(top)].depth
@@ -200,6 +234,10 @@ impl Forest {
         /// What a held event may come to, its path among it.
         const EACH: usize = 512;
         let reference = self.places.reference(place);
+        if event.mask & Mask::MOVED_TO.bits() != 0 {
+            let tree = self.places.get(top).tree();
+            self.limbo.held_arrivals.insert((tree, event.cookie));
+        }
         let entry = &mut self.limbo.entries[self.places.limbo_slot(top)];
         if entry.held.is_empty() {
             entry.arrived = self.arrivals.copy();
