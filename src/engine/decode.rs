@@ -24,7 +24,7 @@ impl Engine {
             }
             let has_looked = self.decode_at_length()?;
             decoded += 1;
-            if self.forest.may_sweep() {
+            if self.sweep_is_late && self.forest.may_sweep() {
                 return Ok(());
             }
             let is_time = has_looked || decoded % BETWEEN_LOOKS == 0;

@@ -33,6 +33,8 @@ pub(crate) struct Engine {
     must_read: bool,
     /// How often the queue was read while half of a rename was waited for.
     reads_in_limbo: u32,
+    /// A sweep has waited for half of a rename that never came: it has its turn before the next event is decoded.
+    sweep_is_late: bool,
     /// The last step was a scan: what is to be taken away has its turn.
     has_scanned: bool,
 }
@@ -55,6 +57,7 @@ impl Engine {
             out: Outbox::default(),
             must_read: false,
             reads_in_limbo: 0,
+            sweep_is_late: false,
             has_scanned: false,
         }
     }

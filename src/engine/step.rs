@@ -23,10 +23,10 @@ pub(crate) enum Step {
     Backfill,
     /// End a removed watch. The kernel tells nothing of that end.
     End,
+    Decode,
     /// Take away places that a repair has not found again, and tell SYNC_END: not between the halves of a rename, where a
     /// program has put aside what moves. In a storm of renames that is so only between two events.
     Sweep,
-    Decode,
     /// Start on the next directory.
     Scan,
     /// Take doomed places away.
@@ -76,8 +76,9 @@ impl Engine {
             () if self.scans.is_listing() => Step::List,
             () if is_due(self.scans.next_backfill()) => Step::Backfill,
             () if is_due(self.watches.next_ending()) => Step::End,
-            () if self.forest.may_sweep() => Step::Sweep,
+            () if self.sweep_is_late && self.forest.may_sweep() => Step::Sweep,
             () if !self.stream.is_decoded() => Step::Decode,
+            () if self.forest.may_sweep() => Step::Sweep,
             () if self.has_scanned && self.forest.has_doomed() => Step::Release,
             () if self.forest.has_scans() => Step::Scan,
             () if self.forest.has_doomed() => Step::Release,
@@ -207,7 +208,10 @@ impl Engine {
                     return Ok(Flow::Stop);
                 }
             }
-            Step::Sweep => self.sweep(),
+            Step::Sweep => {
+                self.sweep();
+                self.sweep_is_late &= self.forest.has_sweeps();
+            }
             Step::Scan => {
                 if let Some(question) = scans.start_next(pace, &mut work)? {
                     return Ok(Flow::Ask(question));
@@ -219,6 +223,7 @@ impl Engine {
             Step::SettleLimbo => {
                 scans.settle_limbo(pace, &mut work)?;
                 self.reads_in_limbo = 0;
+                self.sweep_is_late = self.forest.has_sweeps();
             }
             Step::SettleDoubt => scans.settle_doubt(&mut work)?,
             Step::DropMemory => {

@@ -147,9 +147,13 @@ impl Forest {
         self.sweeps.iter().any(|sweep| sweep.tree == index)
     }
 
+    pub(crate) fn has_sweeps(&self) -> bool {
+        !self.sweeps.is_empty()
+    }
+
     /// Whether a tree may be whole now.
     pub(crate) fn may_sweep(&self) -> bool {
-        !self.sweeps.is_empty() && !self.has_limbo()
+        self.has_sweeps() && !self.has_limbo()
     }
 
     /// Takes away some of what the last repair has not found again, and says at the end that the tree is whole.
