@@ -319,14 +319,19 @@ impl Forest {
     ) {
         let wd = self.places.get(parent).wd();
         let structural = Forest::structural().bits();
-        let mut pending = pending.map(|(_, event)| event);
-        let next = pending
-            .find(|event| event.wd == wd && event.name == name && event.mask & structural != 0);
+        let is_loss = |event: &RawEvent<'_>| event.mask & Mask::Q_OVERFLOW.bits() != 0;
+        let next = pending.map(|(_, event)| event).find(|event| {
+            let of_name = event.wd == wd && event.name == name && event.mask & structural != 0;
+            of_name || is_loss(event)
+        });
+        let same_stays = same.filter(|&same| same);
         let stays = match (next.map(|event| Mask::from_bits_retain(event.mask)), look) {
+            // What is there now may have come by what was lost.
+            (Some(next), _) if next.contains(Mask::Q_OVERFLOW) => same_stays,
             (Some(next), _) if next.contains(Mask::CREATE) => Some(false),
             // Over what is there, or not.
             (Some(next), _) if next.contains(Mask::MOVED_TO) => None,
-            (Some(_), _) => same.filter(|&same| same),
+            (Some(_), _) => same_stays,
             // The kernel merges two renames to one name that follow each other: another may have come.
             (None, Look::There(_)) => same.or(Some(true)),
             (None, Look::NotThere) => Some(false),

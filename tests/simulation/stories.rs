@@ -9,17 +9,23 @@ mod overlaps;
 mod storms;
 mod swaps;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ffi::CString;
+use std::rc::Rc;
 use std::time::Duration;
 
-use asyncinotify::simulation::{Instance, Limits, Operation, reset, set_schedule, with_kernel};
+use asyncinotify::simulation::{
+    Instance, Limits, Operation, Pending, reset, set_schedule, with_kernel,
+};
 use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions, WatchId};
 
 use crate::findings::{self, Findings};
 use crate::run::{guarded, is_quiet, told};
 use crate::schedule::{Placements, Tally};
-use crate::support::replica::{ERROR, SYNC_END, Told, Verdict, WHOLE, fault};
+use crate::support::replica::{
+    ERROR, Entries, Expect, Replica, SYNC_END, Told, Verdict, WHOLE, fault,
+};
 use crate::text;
 
 /// Sequences of which all placements are played: in two blocks, or each.
@@ -49,7 +55,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 35] = [
+const STORIES: [Story; 36] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -113,6 +119,10 @@ const STORIES: [Story; 35] = [
     ("gone-for-one-tree", halves::gone_for_one_tree),
     ("no-end-of-a-list-between", halves::no_end_of_a_list_between),
     ("heard-by-one-tree", halves::heard_by_one_tree),
+    (
+        "came-over-another-and-overflow",
+        halves::came_over_another_and_overflow,
+    ),
     (
         "exchanged-in-what-is-renamed",
         halves::exchanged_in_what_is_renamed,
@@ -196,6 +206,23 @@ fn parsed(operation: &str) -> Operation {
     text::parse_operation(operation).expect("an operation")
 }
 
+/// An operation goes so many steps.
+fn begin(operation: &str, steps: usize) -> Pending {
+    let operation = parsed(operation);
+    let mut pending = with_kernel(|kernel| kernel.begin(&operation)).expect("an operation");
+    for _ in 0..steps {
+        with_kernel(|kernel| kernel.step(&mut pending)).expect("a step");
+    }
+    pending
+}
+
+/// The rest of an operation, if it has begun.
+fn finish(begun: &mut Option<Pending>) {
+    if let Some(mut pending) = begun.take() {
+        while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
+    }
+}
+
 /// How many descriptors the library may have from now on, beside those that it has.
 fn free_descriptors(count: usize) {
     with_kernel(|kernel| {
@@ -277,6 +304,42 @@ fn before_each_call(mut act: impl FnMut(u64) + 'static) {
         act(count);
         None
     })));
+}
+
+/// The schedule in which one call of the library fails; the count of calls so far.
+fn fail_call(number: u64, errno: i32) -> Rc<Cell<u64>> {
+    let count = Rc::new(Cell::new(0));
+    let counted = count.clone();
+    set_schedule(Some(Box::new(move |_| {
+        counted.set(counted.get() + 1);
+        (counted.get() == number).then_some(errno)
+    })));
+    count
+}
+
+/// What a tree without a list tells beside a world that does not wait for it.
+const EXACT: Expect = Expect {
+    mask: WHOLE,
+    lists: false,
+    complete: true,
+    swaps: true,
+    concurrent: true,
+    trouble: false,
+    max_depth: 0,
+    alone: false,
+};
+
+/// Who knows the disk from these events knows it.
+fn check_replica<'a>(
+    events: impl IntoIterator<Item = &'a Told>,
+    expect: Expect,
+    disk: &Entries,
+) -> Verdict {
+    let mut replica = Replica::new(b"/t", expect);
+    let mut events = events.into_iter();
+    events.try_for_each(|event| replica.take(event))?;
+    replica.at_rest()?;
+    replica.compare(disk)
 }
 
 fn errors(told: &[Told]) -> Vec<&Told> {

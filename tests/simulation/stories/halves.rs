@@ -3,17 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use asyncinotify::simulation::{Call, Pending, set_schedule, with_kernel};
+use asyncinotify::simulation::{Call, CallKind, Pending, set_schedule, with_kernel};
 use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
-use libc::{IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO};
+use libc::{ENOMEM, IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO};
 
-use super::{Stage, check, parsed, shown, world};
-use crate::support::replica::{Entries, Expect, Replica, SYNC_END, Told, Verdict, WHOLE, fault};
+use super::{
+    EXACT, Stage, before_each_call, begin, check, check_replica, finish, parsed, shown, world,
+};
+use crate::support::replica::{Entries, SYNC_END, Told, Verdict, WHOLE, fault};
 
 /// A rename goes as far as its first event.
 fn half(rename: &str) -> Pending {
-    let rename = parsed(rename);
-    let mut rename = with_kernel(|kernel| kernel.begin(&rename)).expect("a rename");
+    let mut rename = begin(rename, 0);
     let queued = with_kernel(|kernel| kernel.queued());
     while with_kernel(|kernel| kernel.queued()) == queued {
         if with_kernel(|kernel| kernel.step(&mut rename)) != Ok(true) {
@@ -68,6 +69,33 @@ fn paced(
 /// None as long as it has not begun.
 type Begun = Rc<RefCell<Option<Pending>>>;
 
+/// Plays an operation beside the library, from each call on and at each pace, in a stage that is made anew each time; then
+/// looks at all that was told.
+fn at_each_pace<T>(
+    steps: (&str, &'static str),
+    locked: [&'static [u8]; 2],
+    set: impl Fn() -> (Stage, T),
+    check: impl Fn(&T, &[Told]) -> Verdict,
+) -> Verdict {
+    for gap in 1..12 {
+        for at in 1.. {
+            let (mut stage, trees) = set();
+            let begun = paced(steps, (at, gap), locked);
+            let mut told = stage.take_all()?;
+            set_schedule(None);
+            if begun.borrow().is_none() {
+                break;
+            }
+            finish(&mut begun.borrow_mut());
+            told.extend(stage.take_all()?);
+            let place = || format!("from call {at} on, each {gap}: {}", shown(&told));
+            check(&trees, &told)
+                .map_err(|it| fault(it.kind, format!("{} {}", it.text, place())))?;
+        }
+    }
+    Ok(())
+}
+
 /// Two trees, of which one can't reach its root any more. That one takes the directory for gone; the other one hears where
 /// it has come from.
 pub fn gone_for_one_tree() -> Verdict {
@@ -95,41 +123,63 @@ pub fn gone_for_one_tree() -> Verdict {
 /// A directory is watched for two trees one after the other, while an entry in it and one of the other kind change places,
 /// a step each few calls: the second tree hears of half of it. Both know in the end what is there.
 pub fn heard_by_one_tree() -> Verdict {
-    let expect = Expect {
-        mask: WHOLE,
-        lists: false,
-        complete: true,
-        swaps: true,
-        concurrent: true,
-        trouble: false,
-        max_depth: 0,
-        alone: false,
-    };
     let paths: [&[u8]; 3] = [b"/t/d", b"/t/d/c", b"/t/f"];
     let after = Entries::from(paths.map(|path| (path.to_vec(), path != b"/t/d/c")));
-    for gap in 1..12 {
-        for at in 1.. {
-            let mut stage = Stage::new("mkdir /t");
-            let flags = RecursiveFlags::empty();
-            let trees = [1, 2].map(|_| stage.tree(WHOLE, flags).expect("a tree"));
-            world("mkdir /t/d; mkdir /t/d/c; create /t/f");
-            let begun = paced(("exchange /t/f /t/d/c", ""), (at, gap), [b"/t", b"/t/d"]);
-            let mut told = stage.take_all()?;
-            set_schedule(None);
-            let Some(mut pending) = begun.take() else {
-                break;
-            };
-            while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
-            told.extend(stage.take_all()?);
-            for tree in trees {
-                let mut replica = Replica::new(b"/t", expect);
-                for event in told.iter().filter(|event| event.watch == tree.as_raw()) {
-                    replica.take(event)?;
+    let set = || {
+        let mut stage = Stage::new("mkdir /t");
+        let flags = RecursiveFlags::empty();
+        let trees = [1, 2].map(|_| stage.tree(WHOLE, flags).expect("a tree"));
+        world("mkdir /t/d; mkdir /t/d/c; create /t/f");
+        (stage, trees)
+    };
+    let steps = ("exchange /t/f /t/d/c", "");
+    at_each_pace(steps, [b"/t", b"/t/d"], set, |trees, told| {
+        trees.iter().try_for_each(|tree| {
+            let of_tree = told.iter().filter(|event| event.watch == tree.as_raw());
+            check_replica(of_tree, EXACT, &after)
+        })
+    })
+}
+
+/// The first event that is heard of a directory is its coming to its name, perhaps over another one. When it leaves that name
+/// events are lost, and each open(2) in turn fails that could tell whether another one has stayed there. Nothing is told to be
+/// in the directory at its old place.
+pub fn came_over_another_and_overflow() -> Verdict {
+    for at in 1.. {
+        for failing in 1.. {
+            let mut stage = Stage::new("mkdir /t; mkdir /o; mkdir /o/a");
+            let came = Rc::new(Cell::new(false));
+            let comes = came.clone();
+            before_each_call(move |call| {
+                if call == at {
+                    comes.set(true);
+                    world("mv /o/a /t/a");
                 }
-                replica.at_rest()?;
-                replica.compare(&after).map_err(|it| {
-                    fault(it.kind, format!("{gap} {at} {} {}", it.text, shown(&told)))
-                })?;
+            });
+            stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+            set_schedule(None);
+            if !came.get() {
+                return Ok(());
+            }
+            // By the time that the disk is asked a file has the name.
+            world("mv /t/a /t/b; create /t/b/f; overflow; create /t/a");
+            let opened = Rc::new(Cell::new(0));
+            let counted = opened.clone();
+            set_schedule(Some(Box::new(move |call| {
+                counted.set(counted.get() + u64::from(call.kind == CallKind::Open));
+                (counted.get() == failing && call.kind == CallKind::Open).then_some(ENOMEM)
+            })));
+            let told = stage.take_all()?;
+            set_schedule(None);
+            let is_below = |event: &Told| {
+                let path = event.path.as_deref();
+                path.is_some_and(|path| path.starts_with(b"/t/a/"))
+            };
+            let place = format!("comes before call {at}, open {failing} fails:");
+            let text = format!("{place} {}", shown(&told));
+            check(!told.iter().any(is_below), "a-path-that-never-was", text)?;
+            if opened.get() < failing {
+                break;
             }
         }
     }
@@ -202,11 +252,9 @@ pub fn made_in_what_is_not_told_of_yet() -> Verdict {
     // The tree knows that it hears all once nothing is left to do.
     world("mkdir /t/c");
     stage.take_all()?;
-    let mkdir = parsed("mkdir /t/b");
-    let mut mkdir = with_kernel(|kernel| kernel.begin(&mkdir)).expect("a mkdir");
-    with_kernel(|kernel| kernel.step(&mut mkdir)).expect("a step");
+    let mkdir = begin("mkdir /t/b", 1);
     world("create /t/b/f; mv /t/b/f /t/a/g");
-    while with_kernel(|kernel| kernel.step(&mut mkdir)) == Ok(true) {}
+    finish(&mut Some(mkdir));
     let told = stage.take_all()?;
     let paths: Vec<_> = told.iter().map(|event| event.path.as_deref()).collect();
     check(
@@ -228,10 +276,7 @@ pub fn renamed_away_while_links_are_counted() -> Verdict {
             counted.set(counted.get() + 1);
             let mut pending = pending.borrow_mut();
             if counted.get() == at {
-                let rename = parsed("mv /t/a/x /t/b/y");
-                let mut rename = with_kernel(|kernel| kernel.begin(&rename)).expect("a rename");
-                with_kernel(|kernel| kernel.step(&mut rename)).expect("a step");
-                *pending = Some(rename);
+                *pending = Some(begin("mv /t/a/x /t/b/y", 1));
             }
             if let Some(rename) = pending.as_mut() {
                 finish_for(call, b"/t/a", rename);
@@ -241,11 +286,11 @@ pub fn renamed_away_while_links_are_counted() -> Verdict {
         })));
         stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
         set_schedule(None);
-        let Some(mut rename) = begun.take() else {
+        if begun.borrow().is_none() {
             return Ok(());
-        };
+        }
         world("create /t/b/y/f");
-        while with_kernel(|kernel| kernel.step(&mut rename)) == Ok(true) {}
+        finish(&mut begun.borrow_mut());
         let told = stage.take_all()?;
         // By its old path where the kernel has told of it before the rename.
         let is_told = |event: &Told| event.name.as_deref() == Some(b"f");
@@ -259,60 +304,38 @@ pub fn renamed_away_while_links_are_counted() -> Verdict {
 /// A symbolic link and a file in a new directory change places, a step each few calls. Whatever of that is heard, the file's
 /// content is told of: where it was, or where it is now.
 pub fn exchanged_before_it_is_told_of() -> Verdict {
-    for gap in 1..12 {
-        for at in 1.. {
-            let mut stage = Stage::new("mkdir /t; symlink /t/e");
-            let mask = WHOLE | IN_CLOSE_WRITE;
-            stage.tree(mask, RecursiveFlags::empty()).expect("a tree");
-            world("mkdir /t/d; create /t/d/f");
-            let begun = paced(("exchange /t/e /t/d/f", ""), (at, gap), [b"/t", b"/t/d"]);
-            let mut told = stage.take_all()?;
-            set_schedule(None);
-            let Some(mut pending) = begun.take() else {
-                break;
-            };
-            while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
-            told.extend(stage.take_all()?);
-            let path = |event: &Told, path: &[u8]| event.path.as_deref() == Some(path);
-            let new = |event: &Told| event.has(IN_MOVED_TO) && event.moved_from.is_none();
-            let was_told = told.iter().any(|event| {
-                let written = event.has(IN_CLOSE_WRITE);
-                written || (new(event) && path(event, b"/t/e"))
-            });
-            let place = format!("{gap} {at} {}", shown(&told));
-            check(was_told, "write-not-told", place)?;
-        }
-    }
-    Ok(())
+    let set = || written_in_a_new_directory("mkdir /t; symlink /t/e", "create /t/d/f");
+    let steps = ("exchange /t/e /t/d/f", "");
+    at_each_pace(steps, [b"/t", b"/t/d"], set, |(), told| {
+        let new = |event: &Told| event.has(IN_MOVED_TO) && event.moved_from.is_none();
+        let was_told = told.iter().any(|event| {
+            let at_new_name = new(event) && event.path.as_deref() == Some(b"/t/e");
+            event.has(IN_CLOSE_WRITE) || at_new_name
+        });
+        check(was_told, "write-not-told", "")
+    })
 }
 
 /// A directory and a file that was just written, in a new directory, change places, a step each few calls, and the file leaves
 /// its new name at once. Whatever of that is heard, its content is told of.
 pub fn exchanged_and_renamed_before_it_is_told_of() -> Verdict {
-    for gap in 1..12 {
-        for at in 1.. {
-            let mut stage = Stage::new("mkdir /t");
-            let mask = WHOLE | IN_CLOSE_WRITE;
-            stage.tree(mask, RecursiveFlags::empty()).expect("a tree");
-            world("mkdir /t/d; mkdir /t/d/b; create /t/d/f");
-            let steps = ("exchange /t/d/f /t/d/b", "mv /t/d/b /t/d/g");
-            let begun = paced(steps, (at, gap), [b"/t", b"/t/d"]);
-            let mut told = stage.take_all()?;
-            set_schedule(None);
-            let Some(mut pending) = begun.take() else {
-                break;
-            };
-            while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
-            told.extend(stage.take_all()?);
-            let new = |event: &Told| {
-                event.has(IN_MOVED_TO) && !event.is_dir() && event.moved_from.is_none()
-            };
-            let was_told = told
-                .iter()
-                .any(|event| event.has(IN_CLOSE_WRITE) || new(event));
-            let place = format!("{gap} {at} {}", shown(&told));
-            check(was_told, "write-not-told", place)?;
-        }
-    }
-    Ok(())
+    let set = || written_in_a_new_directory("mkdir /t", "mkdir /t/d/b; create /t/d/f");
+    let steps = ("exchange /t/d/f /t/d/b", "mv /t/d/b /t/d/g");
+    at_each_pace(steps, [b"/t", b"/t/d"], set, |(), told| {
+        let new = |event: &Told| event.has(IN_MOVED_TO) && event.moved_from.is_none();
+        let was_told = told.iter().any(|event| {
+            let of_file = new(event) && !event.is_dir();
+            event.has(IN_CLOSE_WRITE) || of_file
+        });
+        check(was_told, "write-not-told", "")
+    })
+}
+
+fn written_in_a_new_directory(before: &str, inside: &str) -> (Stage, ()) {
+    let mut stage = Stage::new(before);
+    let mask = WHOLE | IN_CLOSE_WRITE;
+    stage.tree(mask, RecursiveFlags::empty()).expect("a tree");
+    world("mkdir /t/d");
+    world(inside);
+    (stage, ())
 }

@@ -9,7 +9,7 @@ use libc::{
     EIO, ENOMEM, IN_ATTRIB, IN_CLOSE, IN_CLOSE_WRITE, IN_CREATE, IN_IGNORED, IN_ONESHOT, IN_OPEN,
 };
 
-use super::{Stage, WHOLE, before_each_call, check, parsed, shown, world};
+use super::{Stage, WHOLE, before_each_call, begin, check, fail_call, finish, shown, world};
 use crate::support::replica::{Told, Verdict};
 
 /// A file is written in a new directory, before each of the calls that watch that directory for one tree and the other.
@@ -120,16 +120,12 @@ pub fn own_reading_of_what_is_elsewhere() -> Verdict {
             return None;
         }
         world("mv /t/x/a /o/a");
-        let comes = parsed("mv /o/a /t/y/b");
-        let mut comes = with_kernel(|kernel| kernel.begin(&comes)).expect("a rename");
-        with_kernel(|kernel| kernel.step(&mut comes)).expect("its first step");
-        *begun.borrow_mut() = Some(comes);
+        *begun.borrow_mut() = Some(begin("mv /o/a /t/y/b", 1));
         Some(EIO)
     })));
     let mut told = stage.take_all()?;
     set_schedule(None);
-    let mut comes = comes.take().expect("a rename");
-    while with_kernel(|kernel| kernel.step(&mut comes)) == Ok(true) {}
+    finish(&mut comes.borrow_mut());
     told.extend(stage.take_all()?);
     let read = told.iter().any(|event| event.mask & reading != 0);
     check(!read, "own-reading", shown(&told))
@@ -147,12 +143,7 @@ fn play_plain_watch_where_a_tree_fails(mask: u32, proc: bool) -> Verdict {
         let mut stage = Stage::new("mkdir /t; mkdir /t/a");
         with_kernel(|kernel| kernel.set_proc(proc));
         let plain = stage.watch("/t/a", mask).expect("a watch");
-        let count = Rc::new(Cell::new(0));
-        let counted = count.clone();
-        set_schedule(Some(Box::new(move |_| {
-            counted.set(counted.get() + 1);
-            (counted.get() == failing).then_some(ENOMEM)
-        })));
+        let count = fail_call(failing, ENOMEM);
         let tree = stage.tree(IN_CLOSE_WRITE | IN_ATTRIB, RecursiveFlags::BACKGROUND);
         while stage.instance.has_work() && stage.instance.get_events(64, &mut |_| ()).is_err() {}
         set_schedule(None);
@@ -185,12 +176,7 @@ pub fn second_mask_that_fails() -> Verdict {
         let mut stage = Stage::new("mkdir /t; mkdir /o; mkdir /o/a");
         let tree = stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
         let plain = stage.watch("/o/a", IN_CREATE).expect("a watch");
-        let count = Rc::new(Cell::new(0));
-        let counted = count.clone();
-        set_schedule(Some(Box::new(move |_| {
-            counted.set(counted.get() + 1);
-            (counted.get() == failing).then_some(ENOMEM)
-        })));
+        let count = fail_call(failing, ENOMEM);
         let asked = stage.watch("/o/a", IN_CLOSE | IN_ONESHOT);
         set_schedule(None);
         world("mv /o/a /t/a");

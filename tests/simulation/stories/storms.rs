@@ -126,6 +126,17 @@ const STORMS: [&[&str]; 7] = [
     &["mv /t/m/x /o/x", "mv /o/x /t/m/x"],
 ];
 
+/// Each call of the library takes so long from now on.
+fn calls_take(call_cost: Duration) {
+    with_kernel(|kernel| {
+        let limits = kernel.limits();
+        kernel.set_limits(Limits {
+            call_cost,
+            ..limits
+        });
+    });
+}
+
 type Storm = Box<dyn FnMut(u64)>;
 
 /// Plays before each storm, as often as each period says, and looks at the end whether the tree has got over it.
@@ -140,14 +151,7 @@ fn in_each_storm(play: impl Fn(&mut Stage, RecursiveFlags, Storm) -> Verdict) ->
     for (storm, flags) in STORMS.iter().flat_map(|it| kinds.map(|flags| (it, flags))) {
         for period in 1..=PERIODS {
             let mut stage = Stage::new(START);
-            let cost = Duration::from_micros(20);
-            let limits = with_kernel(|kernel| kernel.limits());
-            with_kernel(|kernel| {
-                kernel.set_limits(Limits {
-                    call_cost: cost,
-                    ..limits
-                })
-            });
+            calls_take(Duration::from_micros(20));
             let mut steps: Vec<Operation> = storm.iter().map(|it| parsed(it)).collect();
             let blow = move |call| {
                 // The test does not hang where the library does.
@@ -242,14 +246,7 @@ pub fn many_moved_out() -> Verdict {
         let (from, to) = (directory("/t", number), directory("/o", number));
         done(&Operation::Rename(from, to));
     }
-    let call_cost = Duration::from_micros(20);
-    with_kernel(|kernel| {
-        let limits = kernel.limits();
-        kernel.set_limits(Limits {
-            call_cost,
-            ..limits
-        });
-    });
+    calls_take(Duration::from_micros(20));
     let (mut told, mut longest) = (0, Duration::ZERO);
     while !super::is_quiet(&stage.instance) {
         let start = with_kernel(|kernel| kernel.now());

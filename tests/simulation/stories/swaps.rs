@@ -8,10 +8,11 @@ use asyncinotify::simulation::{CallKind, Limits, Operation, Pending, set_schedul
 use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
 use libc::{EEXIST, ENOENT, ESTALE, IN_ATTRIB, IN_CREATE, IN_DONT_FOLLOW};
 
-use super::{Stage, before_each_call, check, errors, parsed, shown, watched, world};
-use crate::support::replica::{
-    Entries, Expect, Fault, Replica, SYNC_END, SYNTHETIC, Verdict, WHOLE, fault,
+use super::{
+    EXACT, Stage, before_each_call, begin, check, check_replica, errors, finish, parsed, shown,
+    watched, world,
 };
+use crate::support::replica::{Entries, Expect, SYNC_END, SYNTHETIC, Verdict, WHOLE, fault};
 
 /// Calls `play` with each pair of places, until the second lies behind the last call.
 fn at_each_pair_of_calls(mut play: impl FnMut(u64, u64) -> Verdict<u64>) -> Verdict {
@@ -111,21 +112,28 @@ pub fn over_another_and_back() -> Verdict {
     Ok(())
 }
 
+/// A directory is renamed onto another one, so many steps, and back. What is left of the first rename is done at once if
+/// `early`, and whether there was more to do before the second.
+fn there_and_back(one: &str, other: &str, steps: usize, early: bool) -> (Option<Pending>, bool) {
+    let mut over = begin(&format!("mv {one} {other}"), 0);
+    let mut goes_on = true;
+    for _ in 0..steps {
+        goes_on = goes_on && with_kernel(|kernel| kernel.step(&mut over)) == Ok(true);
+    }
+    world(&format!("mv {other} {one}"));
+    let mut over = Some(over);
+    if early {
+        finish(&mut over);
+    }
+    (over, goes_on)
+}
+
 /// The first rename goes so many steps before the other one; whether there are more.
 fn over_and_back(after: &str, steps: usize, early: bool) -> Verdict<bool> {
     let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/a/s; mkdir /t/b");
     with_kernel(|kernel| kernel.set_late_ends(true));
     let tree = stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
-    let mut over = begin("mv /t/a /t/b", 0);
-    let mut goes_on = true;
-    for _ in 0..steps {
-        goes_on = goes_on && with_kernel(|kernel| kernel.step(&mut over)) == Ok(true);
-    }
-    world("mv /t/b /t/a");
-    let mut over = Some(over);
-    if early {
-        finish(&mut over);
-    }
+    let (mut over, goes_on) = there_and_back("/t/a", "/t/b", steps, early);
     world(after);
     let moved = after == "mv /t/a /t/c";
     let directory = if moved { "/t/c/s" } else { "/t/a/s" };
@@ -153,34 +161,15 @@ fn over_and_back(after: &str, steps: usize, early: bool) -> Verdict<bool> {
 /// As before, and the directory that is back is replaced by the one that the other was in: both are gone for who knows the
 /// disk from events.
 pub fn over_another_and_back_and_gone() -> Verdict {
-    let expect = Expect {
-        mask: WHOLE,
-        lists: false,
-        complete: true,
-        swaps: true,
-        concurrent: true,
-        trouble: false,
-        max_depth: 0,
-        alone: false,
-    };
     let after = Entries::from([(b"/t/a".to_vec(), true)]);
     for early in [true, false] {
         for steps in 1.. {
-            let mut goes_on = true;
             let mut stage = Stage::new("mkdir /t");
             with_kernel(|kernel| kernel.set_late_ends(true));
             stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
             world("mkdir /t/a; mkdir /t/p; mkdir /t/p/b");
             let mut told = stage.take_all()?;
-            let mut over = begin("mv /t/a /t/p/b", 0);
-            for _ in 0..steps {
-                goes_on = goes_on && with_kernel(|kernel| kernel.step(&mut over)) == Ok(true);
-            }
-            world("mv /t/p/b /t/a");
-            let mut over = Some(over);
-            if early {
-                finish(&mut over);
-            }
+            let (mut over, goes_on) = there_and_back("/t/a", "/t/p/b", steps, early);
             // Before the disk is asked who stays.
             let mut moves = Some("mv /t/p /t/a");
             set_schedule(Some(Box::new(move |call| {
@@ -194,11 +183,7 @@ pub fn over_another_and_back_and_gone() -> Verdict {
             finish(&mut over);
             told.extend(stage.take_all()?);
             let place = format!("{steps} steps, {early}: {}", shown(&told));
-            let mut replica = Replica::new(b"/t", expect);
-            let taken = told.iter().try_for_each(|event| replica.take(event));
-            taken
-                .and_then(|()| replica.at_rest())
-                .and_then(|()| replica.compare(&after))
+            check_replica(&told, EXACT, &after)
                 .map_err(|it| fault(it.kind, format!("{} {place}", it.text)))?;
             if !goes_on {
                 break;
@@ -295,15 +280,11 @@ pub fn too_deep_during_a_repair() -> Verdict {
 /// it changes places with another one, of which half is told when the library looks. What leaves in the end was there.
 pub fn half_an_exchange_before_the_watch() -> Verdict {
     let expect = Expect {
-        mask: WHOLE,
         lists: true,
-        complete: true,
-        swaps: true,
-        concurrent: true,
-        trouble: false,
-        max_depth: 0,
         alone: true,
+        ..EXACT
     };
+    let after = Entries::from([(b"/t/a".to_vec(), true)]);
     at_each_pair_of_calls(|first, second| {
         let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/b; mkdir /o; mkdir /o/a");
         let root = with_kernel(|kernel| kernel.inode_at(b"/t"));
@@ -343,28 +324,10 @@ pub fn half_an_exchange_before_the_watch() -> Verdict {
         told.extend(stage.take_all()?);
         world("mv /t/b /o/c");
         told.extend(stage.take_all()?);
-        let mut replica = Replica::new(b"/t", expect);
-        for event in &told {
-            let place = |it: Fault| fault(it.kind, format!("{first} {second}: {}", shown(&told)));
-            replica.take(event).map_err(place)?;
-        }
-        replica.at_rest()?;
-        replica.compare(&Entries::from([(b"/t/a".to_vec(), true)]))?;
+        check_replica(&told, expect, &after).map_err(|it| {
+            let text = format!("{first} {second}: {} {}", it.text, shown(&told));
+            fault(it.kind, text)
+        })?;
         Ok(count.get())
     })
-}
-
-fn begin(operation: &str, steps: usize) -> Pending {
-    let operation = parsed(operation);
-    let mut pending = with_kernel(|kernel| kernel.begin(&operation)).expect("an operation");
-    for _ in 0..steps {
-        with_kernel(|kernel| kernel.step(&mut pending)).expect("a step");
-    }
-    pending
-}
-
-fn finish(begun: &mut Option<Pending>) {
-    if let Some(mut pending) = begun.take() {
-        while with_kernel(|kernel| kernel.step(&mut pending)) == Ok(true) {}
-    }
 }
