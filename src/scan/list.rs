@@ -120,18 +120,24 @@ impl Scans {
         };
         // The one before it may be read on.
         self.listed.truncate(listing.entries.start);
-        // Its own watch tells of that, too, so that it is known whose closing it is.
-        listing.directory = None;
-        self.abandon(listing.wd, work);
-        let Some(id) = listing.place(work.forest) else {
+        let Some(id) = self.drop_listing(&mut listing, work) else {
             return;
         };
-        work.forest.set_listing(id, false);
         if listing.epoch != work.forest.tree_of(id).epoch() {
             work.forest.was_overtaken(id);
         } else if work.forest.place(id).is(flags::QUEUED) {
             self.scan_failed(id, errno, work);
         }
+    }
+
+    /// A listing comes to nothing. Its place, if there still is one.
+    fn drop_listing(&self, listing: &mut Listing, work: &mut Work<'_>) -> Option<PlaceId> {
+        // Its own watch tells of the closing, too, so that it is known whose it is.
+        listing.directory = None;
+        self.abandon(listing.wd, work);
+        let id = listing.place(work.forest)?;
+        work.forest.set_listing(id, false);
+        Some(id)
     }
 
     /// Lists more of the same directory's subdirectories, so that the kernel's queue has to be read once for all of them.
@@ -192,11 +198,7 @@ impl Scans {
     /// Lets go of the directories that are being listed; their scans will begin again.
     pub(crate) fn give_up_listing(&mut self, work: &mut Work<'_>) {
         for mut listing in std::mem::take(&mut self.listings) {
-            listing.directory = None;
-            self.abandon(listing.wd, work);
-            if let Some(id) = listing.place(work.forest) {
-                work.forest.set_listing(id, false);
-            }
+            self.drop_listing(&mut listing, work);
             work.forest.want_again(listing.wanted);
         }
     }

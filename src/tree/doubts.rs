@@ -3,7 +3,7 @@
 //! A doubt is settled by the next event of the name, or by a look at the disk when all that was queued is decoded.
 
 use super::exchange::is_dir;
-use super::{Cause, Effects, Forest, PlaceRef, Standing, Telling};
+use super::{CALL_IS_OVER, Cause, Effects, Forest, PlaceRef, Standing, Telling};
 use crate::mask::Mask;
 use crate::stream::RawEvent;
 use crate::sys::dirent::Kind;
@@ -69,8 +69,6 @@ struct Stray {
 
 /// More than there are between the first and the last of what is done by a process in a single call.
 const STRAYS: usize = 64;
-/// A call is over by the time that the kernel's queue was seen empty so often.
-const OLDEST: u32 = 2;
 
 impl Doubts {
     pub(super) fn is_empty(&self) -> bool {
@@ -113,7 +111,7 @@ impl Doubts {
         for stray in &mut self.strays {
             stray.age += 1;
         }
-        self.strays.retain(|stray| stray.age < OLDEST);
+        self.strays.retain(|stray| stray.age < CALL_IS_OVER);
     }
 
     pub(super) fn has_strays(&self) -> bool {
@@ -136,17 +134,17 @@ impl Doubts {
 impl Forest {
     pub(super) fn doubt(&mut self, parent: PlaceId, name: &[u8], what: What) {
         let tree = self.places.get(parent).tree();
-        let doubt = Doubt {
+        let doubt = self.doubt_at(parent, name);
+        let before = self.doubts.by_name.insert(doubt.clone(), (what, tree));
+        if before.is_none() {
+            self.doubts.order.push_back(doubt);
+        }
+    }
+
+    fn doubt_at(&self, parent: PlaceId, name: &[u8]) -> Doubt {
+        Doubt {
             parent: self.places.reference(parent),
             name: name.to_vec(),
-        };
-        if self
-            .doubts
-            .by_name
-            .insert(doubt.clone(), (what, tree))
-            .is_none()
-        {
-            self.doubts.order.push_back(doubt);
         }
     }
 
@@ -166,19 +164,18 @@ impl Forest {
 
     /// A file came from where nobody has heard it go.
     pub(super) fn note_stray(&mut self, parent: PlaceId, event: &RawEvent<'_>) {
-        let place = self.places.get(parent);
-        let doubt = Doubt {
-            parent: self.places.reference(parent),
-            name: event.name.to_vec(),
-        };
-        let (tree, age) = (place.tree(), 0);
-        let strays = &mut self.doubts.strays;
-        if !is_dir(event) {
-            if strays.len() == STRAYS {
-                strays.pop_front();
-            }
-            strays.push_back(Stray { doubt, tree, age });
+        if is_dir(event) {
+            return;
         }
+        let stray = Stray {
+            doubt: self.doubt_at(parent, event.name),
+            tree: self.places.get(parent).tree(),
+            age: 0,
+        };
+        if self.doubts.strays.len() == STRAYS {
+            self.doubts.strays.pop_front();
+        }
+        self.doubts.strays.push_back(stray);
     }
 
     /// A directory is new in a tree: what came as from outside may be from there.
@@ -199,11 +196,8 @@ impl Forest {
     pub(super) fn doubt_vacated(&mut self, id: PlaceId) {
         let place = self.places.get(id);
         if place.parent() != NO_PLACE {
-            let (parent, name) = (place.parent(), place.name().to_vec());
-            let doubt = Doubt {
-                parent: self.places.reference(parent),
-                name,
-            };
+            let parent = place.parent();
+            let doubt = self.doubt_at(parent, place.name());
             // One that is taken to have stayed may have ended elsewhere: then nothing else says that it is not there.
             if self.doubts.what(&doubt) != Some(What::Stayed) {
                 self.doubt(parent, &doubt.name, What::Vacated);
@@ -220,10 +214,7 @@ impl Forest {
         if self.doubts.is_empty() {
             return false;
         }
-        let doubt = Doubt {
-            parent: self.places.reference(parent),
-            name: name.to_vec(),
-        };
+        let doubt = self.doubt_at(parent, name);
         let Some(what) = self.doubts.what(&doubt) else {
             return false;
         };
@@ -293,10 +284,7 @@ impl Forest {
         if self.doubts.is_empty() {
             return;
         }
-        let doubt = Doubt {
-            parent: self.places.reference(parent),
-            name: event.name.to_vec(),
-        };
+        let doubt = self.doubt_at(parent, event.name);
         let unheard = self.doubts.what(&doubt) == Some(What::Unheard);
         if unheard && (is_dir(event) || event.mask & Mask::MOVED_TO.bits() != 0) {
             // The file has changed places with a directory, which leaves, or perhaps with what comes.

@@ -11,7 +11,7 @@
 //! exchange takes a repair of the tree.
 
 use super::doubts::What;
-use super::{Effects, Forest, Look};
+use super::{CALL_IS_OVER, Effects, Forest, Look};
 use crate::mask::Mask;
 use crate::memory;
 use crate::stream::{Position, RawEvent};
@@ -108,8 +108,7 @@ pub(super) struct Arrival {
 impl Arrival {
     /// The call that brought it may go on: an exchange, say, of which one half is queued, merged with the rename before it.
     fn is_recent(&self) -> bool {
-        const OLDEST: u32 = 2;
-        self.age < OLDEST
+        self.age < CALL_IS_OVER
     }
 }
 
@@ -240,10 +239,10 @@ impl Forest {
             && (self.has_displaced() || self.came_over_unwatched(event))
     }
 
-    /// Whether a directory leaves a name that a directory came to, perhaps in exchange for one that was not watched.
+    /// Whether the directory that leaves a name came to it perhaps in exchange for one that was not watched.
     fn came_over_unwatched(&self, event: &RawEvent<'_>) -> bool {
         let arrival = self.arrivals.find(event);
-        is_dir(event) && arrival.is_some_and(|it| it.is_dir && it.over_unwatched.is_some())
+        arrival.is_some_and(|it| it.is_dir && it.over_unwatched.is_some())
     }
 
     /// `pending` begins with such an event.

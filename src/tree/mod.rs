@@ -52,6 +52,9 @@ pub use tree::{Filter, RecursiveOptions};
 pub(crate) use troubles::is_refusal;
 pub(crate) use wanted::{Answer, Question, Wanted};
 
+/// A call of another process that has told something is over by the time that the kernel's queue was seen empty so often.
+const CALL_IS_OVER: u32 = 2;
+
 /// Where in its tree a place is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Standing {

@@ -93,8 +93,6 @@ impl Forest {
         self.want_scan(tree.root, tree.telling());
     }
 
-    /// Watches all of a tree anew. Scans that are queued already stay in the queue: the scan of a place that is not found
-    /// again comes to nothing.
     /// A repair that events of one directory make necessary. Where that happens again and again before it is over, the next
     /// one goes on without that directory.
     pub(super) fn begin_sync_over(&mut self, id: PlaceId, cause: Cause, fx: &mut Effects) {
@@ -106,6 +104,8 @@ impl Forest {
         self.begin_sync(tree, cause, fx);
     }
 
+    /// Watches all of a tree anew. Scans that are queued already stay in the queue: the scan of a place that is not found
+    /// again comes to nothing.
     pub(crate) fn begin_sync(&mut self, index: u32, cause: Cause, fx: &mut Effects) {
         let tree = &self.trees[index];
         let (id, path) = (tree.id().as_raw(), Quoted(tree.path()));
