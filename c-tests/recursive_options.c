@@ -163,11 +163,25 @@ static int wait_for_answer(asyncinotify *in, const char *path, size_t path_len, 
     return 1;
 }
 
+static void open_pipes(struct slow_filter *filter)
+{
+    SYS(pipe(filter->asked));
+    SYS(pipe(filter->answer));
+}
+
+static void close_pipes(struct slow_filter *filter)
+{
+    for (int end = 0; end < 2; end++) {
+        SYS(close(filter->asked[end]));
+        SYS(close(filter->answer[end]));
+    }
+}
+
 static void *add_with_slow_filter(void *argument)
 {
     struct slow_filter *filter = argument;
-    tree_options(filter->in, "t", IN_CREATE, 0, 0, wait_for_answer, filter);
-    return NULL;
+    asyncinotify_recursive_options options = {.size = sizeof options, .filter = wait_for_answer, .filter_userdata = filter};
+    return (void *)(intptr_t)asyncinotify_add_recursive(filter->in, "t", IN_CREATE, &options, NULL);
 }
 
 TEST(while_one_thread_asks_a_filter_others_hear_their_events_and_do_not_spin)
@@ -175,8 +189,7 @@ TEST(while_one_thread_asks_a_filter_others_hear_their_events_and_do_not_spin)
     struct slow_filter filter = {.in = open_instance()};
     struct thread thread;
     char byte = 0;
-    SYS(pipe(filter.asked));
-    SYS(pipe(filter.answer));
+    open_pipes(&filter);
     make_dir("d");
     make_dirs("t/a/b");
     watch(filter.in, "d", IN_CREATE);
@@ -191,11 +204,39 @@ TEST(while_one_thread_asks_a_filter_others_hear_their_events_and_do_not_spin)
         CHECK(!readable(filter.in));
         SYS(write(filter.answer[1], &byte, 1));
     }
-    join_thread(&thread);
+    OK((intptr_t)join_thread(&thread));
     CHECK_INT(kernel_watches(filter.in), 4);
     finish(filter.in);
-    for (int end = 0; end < 2; end++) {
-        SYS(close(filter.asked[end]));
-        SYS(close(filter.answer[end]));
-    }
+    close_pipes(&filter);
+}
+
+static void *sync_get(void *in)
+{
+    asyncinotify_event event;
+    return (void *)(intptr_t)asyncinotify_sync_get(in, &event);
+}
+
+/* The filter has no answer before the calls have returned: one that waited for it would wait for ever. */
+TEST(wake_and_close_return_at_once_while_another_thread_asks_a_filter)
+{
+    struct slow_filter filter = {.in = open_instance()};
+    struct thread adds, waits;
+    char byte = 0;
+    open_pipes(&filter);
+    make_dirs("t/a");
+    OK(asyncinotify_set_sync_timeout(filter.in, ASYNCINOTIFY_TIMEOUT_INFINITE));
+    start_thread(&adds, add_with_slow_filter, &filter);
+    SYS(read(filter.asked[0], &byte, 1));
+    start_thread(&waits, sync_get, filter.in);
+    wait_until_blocked(&waits);
+    OK(asyncinotify_wake(filter.in));
+    CHECK_INT((intptr_t)join_thread(&waits), -EINTR);
+    start_thread(&waits, sync_get, filter.in);
+    wait_until_blocked(&waits);
+    asyncinotify_close(filter.in);
+    CHECK_INT((intptr_t)join_thread(&waits), -ECANCELED);
+    CHECK_INT(asyncinotify_wake(filter.in), -EINVAL);
+    SYS(write(filter.answer[1], &byte, 1));
+    CHECK_INT((intptr_t)join_thread(&adds), -ECANCELED);
+    close_pipes(&filter);
 }
