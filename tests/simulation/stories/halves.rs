@@ -10,7 +10,7 @@ use libc::{ENOMEM, IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO};
 use super::{
     EXACT, Stage, before_each_call, begin, check, check_replica, finish, parsed, shown, world,
 };
-use crate::support::replica::{Entries, SYNC_END, Told, Verdict, WHOLE, fault};
+use crate::support::replica::{Entries, SYNC_END, SYNTHETIC, Told, Verdict, WHOLE, fault};
 
 /// A rename goes as far as its first event.
 fn half(rename: &str) -> Pending {
@@ -242,6 +242,23 @@ pub fn exchanged_in_what_is_renamed() -> Verdict {
     let comes = of_name.map(|event| event.has(IN_MOVED_TO) && event.is_dir());
     let comes: Vec<bool> = comes.collect();
     check(comes == [true], "left-as-another-kind", shown(&told))
+}
+
+/// Half of a rename is queued, a directory comes into the one that is renamed, and something happens where it came from. It is
+/// the same directory: what is in it is not told anew.
+pub fn moved_into_what_is_renamed() -> Verdict {
+    let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/p; mkdir /t/p/x; create /t/p/x/g");
+    stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+    let mut rename = half("mv /t/a /t/b");
+    world("mv /t/p/x /t/b/x; create /t/p/f");
+    set_schedule(Some(Box::new(move |call| {
+        finish_for(call, b"/t", &mut rename);
+        None
+    })));
+    let told = stage.take_all()?;
+    set_schedule(None);
+    let anew = told.iter().any(|event| event.flagged(SYNTHETIC));
+    check(!anew, "told-twice", shown(&told))
 }
 
 /// A file is made, and leaves for a watched directory, in a new directory that the kernel tells of only afterwards.
