@@ -55,7 +55,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 37] = [
+const STORIES: [Story; 38] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -126,6 +126,10 @@ const STORIES: [Story; 37] = [
     (
         "exchanged-in-what-is-renamed",
         halves::exchanged_in_what_is_renamed,
+    ),
+    (
+        "another-comes-into-what-is-renamed",
+        halves::another_comes_into_what_is_renamed,
     ),
     (
         "moved-into-what-is-renamed",

@@ -244,6 +244,26 @@ pub fn exchanged_in_what_is_renamed() -> Verdict {
     check(comes == [true], "left-as-another-kind", shown(&told))
 }
 
+/// Half of a rename is queued, a directory leaves the one that is renamed, and a file comes to its name: both are told.
+pub fn another_comes_into_what_is_renamed() -> Verdict {
+    let mut stage = Stage::new("mkdir /t; mkdir /o; create /o/g");
+    stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
+    world("mkdir /t/a; mkdir /t/a/f");
+    let mut told = stage.take_all()?;
+    let mut rename = half("mv /t/a /t/b");
+    world("mv /t/b/f /o/f; mv /o/g /t/b/f");
+    set_schedule(Some(Box::new(move |call| {
+        finish_for(call, b"/t", &mut rename);
+        None
+    })));
+    told.extend(stage.take_all()?);
+    set_schedule(None);
+    let paths: [&[u8]; 2] = [b"/t/b", b"/t/b/f"];
+    let after = Entries::from(paths.map(|path| (path.to_vec(), path == b"/t/b")));
+    check_replica(&told, EXACT, &after)
+        .map_err(|it| fault(it.kind, format!("{} {}", it.text, shown(&told))))
+}
+
 /// Half of a rename is queued, a directory comes into the one that is renamed, and something happens where it came from. It is
 /// the same directory: what is in it is not told anew.
 pub fn moved_into_what_is_renamed() -> Verdict {
