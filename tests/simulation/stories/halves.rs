@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use asyncinotify::simulation::{Call, CallKind, Pending, set_schedule, with_kernel};
 use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
-use libc::{ENOMEM, IN_CLOSE_WRITE, IN_MOVED_FROM, IN_MOVED_TO};
+use libc::{ENOMEM, IN_CLOSE_WRITE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
 
 use super::{
     EXACT, Stage, before_each_call, begin, check, check_replica, finish, parsed, shown, world,
@@ -244,24 +244,23 @@ pub fn exchanged_in_what_is_renamed() -> Verdict {
     check(comes == [true], "left-as-another-kind", shown(&told))
 }
 
-/// Half of a rename is queued, a directory leaves the one that is renamed, and a file comes to its name: both are told.
+/// Half of a rename is queued, a directory leaves the one that is renamed, and a file comes to its name: the two have not
+/// changed places, so both are told.
 pub fn another_comes_into_what_is_renamed() -> Verdict {
-    let mut stage = Stage::new("mkdir /t; mkdir /o; create /o/g");
+    let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/a/f; mkdir /o; create /o/g");
     stage.tree(WHOLE, RecursiveFlags::empty()).expect("a tree");
-    world("mkdir /t/a; mkdir /t/a/f");
-    let mut told = stage.take_all()?;
     let mut rename = half("mv /t/a /t/b");
     world("mv /t/b/f /o/f; mv /o/g /t/b/f");
     set_schedule(Some(Box::new(move |call| {
         finish_for(call, b"/t", &mut rename);
         None
     })));
-    told.extend(stage.take_all()?);
+    let told = stage.take_all()?;
     set_schedule(None);
-    let paths: [&[u8]; 2] = [b"/t/b", b"/t/b/f"];
-    let after = Entries::from(paths.map(|path| (path.to_vec(), path == b"/t/b")));
-    check_replica(&told, EXACT, &after)
-        .map_err(|it| fault(it.kind, format!("{} {}", it.text, shown(&told))))
+    let at_name = |event: &&Told| event.path.as_deref() == Some(b"/t/b/f");
+    let kinds = told.iter().filter(at_name).map(|event| event.mask);
+    let expected = [IN_MOVED_FROM | IN_ISDIR, IN_MOVED_TO];
+    check(kinds.eq(expected), "missed", shown(&told))
 }
 
 /// Half of a rename is queued, a directory comes into the one that is renamed, and something happens where it came from. It is
