@@ -22,6 +22,8 @@ struct First {
     is_there: bool,
     /// The name goes, and goes again, and nothing has come to it that was heard of.
     goes_twice: bool,
+    /// What came last was of another kind than what goes: the two have changed places.
+    changed_places: bool,
 }
 
 impl First {
@@ -73,6 +75,7 @@ impl First {
                 },
                 is_there: came,
                 goes_twice: false,
+                changed_places: !came && is_dir.is_some_and(|is_dir| is_dir != told),
             };
             all.make_room(1)?;
             all.push((event.name, first));
@@ -93,7 +96,8 @@ pub(super) struct Before {
     extra: Vec<(Vec<u8>, Kind)>,
     /// Listed, although they are renamed away.
     renamed_away: Vec<Vec<u8>>,
-    /// Those of them that are neither directories nor regular files: what leaves may be another that is a file.
+    /// What leaves first may be another than what is there, and a file: those of them that are neither directories nor regular
+    /// files, and what has come in exchange for a file.
     strangers: Vec<Vec<u8>>,
     /// Something was renamed to them, perhaps in exchange for what was there.
     covered: Vec<Vec<u8>>,
@@ -154,6 +158,9 @@ impl Before {
             if !came && !stayed {
                 self.extra.make_room(1)?;
                 self.extra.push((copy_of(name)?, *kind));
+            }
+            if about.changed_places {
+                note(&mut self.strangers, name)?;
             }
             if about.moved && *came {
                 note(&mut self.covered, name)?;

@@ -73,6 +73,9 @@ impl Forest {
                 // It took a repair, which has begun.
                 return;
             }
+            if self.has_strangers() {
+                self.note_stranger_moves(id, event);
+            }
             if event.mask & Mask::MOVED_FROM.bits() != 0 && self.is_exchange(id, event) {
                 if !self.tree_of(id).mask().contains(Mask::MOVED_TO) {
                     self.remember_move(id, event, fx);
@@ -87,9 +90,6 @@ impl Forest {
             self.remember_move(id, event, fx);
         } else if event.mask & Mask::MOVED_TO.bits() != 0 {
             self.on_unasked_arrival(id, event, fx);
-        }
-        if self.has_strangers() {
-            self.note_stranger_moves(id, event);
         }
         if self.tree_of(id).ending {
             return;
