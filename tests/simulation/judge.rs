@@ -1,6 +1,7 @@
 //! One tree that is watched: what the oracle says of its events, and what the truth about the disk adds to it.
 
 mod errors;
+mod owed;
 mod rest;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,61 +20,7 @@ use crate::support::replica::{
     Entries, Expect, Fault, Replica, SYNC_BEGIN, SYNC_END, SYNTHETIC, Told, Verdict, WHOLE, fault,
 };
 
-/// Something has happened to an entry, and an event must say so before the next rest.
-#[derive(Clone)]
-struct Owed {
-    id: u32,
-    bits: u32,
-    /// Where the entry is, but for other names of the same file.
-    at: BTreeSet<Path>,
-    /// Where it was since.
-    paths: BTreeSet<Path>,
-    /// Its being there when a list began; it need not be told if it moves.
-    listed: bool,
-}
-
-impl Owed {
-    fn new(id: u32, bits: u32, path: Path, listed: bool) -> Owed {
-        Owed::at(id, bits, BTreeSet::from([path]), listed)
-    }
-
-    fn at(id: u32, bits: u32, at: BTreeSet<Path>, listed: bool) -> Owed {
-        Owed {
-            id,
-            bits,
-            paths: at.clone(),
-            at,
-            listed,
-        }
-    }
-
-    /// One thing has changed: whether the entry has moved. A name that the file got besides is another entry.
-    fn follow(&mut self, before: &View, now: &View) -> bool {
-        let names = |view: &View| -> BTreeSet<Path> { view.paths_of(self.id).cloned().collect() };
-        let (old, new) = (names(before), names(now));
-        if self.at.is_subset(&new) {
-            return false;
-        }
-        // What is renamed may be a directory with other names of the file in it: they keep what stands below it.
-        let same = |path: &Path| {
-            let left = self.at.difference(&new);
-            left.map(|old| alike(old, path)).max().unwrap_or(0)
-        };
-        let came: Vec<&Path> = new.difference(&old).collect();
-        let most = came.iter().map(|path| same(path)).max();
-        let came = came.into_iter().filter(|path| Some(same(path)) == most);
-        self.at = self.at.intersection(&new).chain(came).cloned().collect();
-        self.paths.extend(self.at.iter().cloned());
-        true
-    }
-}
-
-/// How many components two paths have in common at their ends.
-fn alike(one: &[u8], other: &[u8]) -> usize {
-    let components = |path| <[u8]>::rsplit(path, |&byte| byte == b'/');
-    let both = components(one).zip(components(other));
-    both.take_while(|(one, other)| one == other).count()
-}
+use owed::Owed;
 
 pub struct Judge {
     /// Of add_recursive; 0 before it has returned.
