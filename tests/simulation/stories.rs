@@ -55,7 +55,7 @@ const SEQUENCES: [&str; 10] = [
 
 type Story = (&'static str, fn() -> Verdict);
 
-const STORIES: [Story; 38] = [
+const STORIES: [Story; 39] = [
     ("exchange-without-descriptors", descriptors::exchange),
     ("renames-without-descriptors", descriptors::renames),
     ("list-without-descriptors", descriptors::list),
@@ -150,6 +150,10 @@ const STORIES: [Story; 38] = [
     (
         "exchanged-and-renamed-before-it-is-told-of",
         halves::exchanged_and_renamed_before_it_is_told_of,
+    ),
+    (
+        "written-and-exchanged-during-a-repair",
+        halves::written_and_exchanged_during_a_repair,
     ),
     ("healed-where-another-was", healing::where_another_was),
     (

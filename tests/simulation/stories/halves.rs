@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use asyncinotify::simulation::{Call, CallKind, Pending, set_schedule, with_kernel};
 use asyncinotify::{Mask, RecursiveFlags, RecursiveOptions};
-use libc::{ENOMEM, IN_CLOSE_WRITE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO};
+use libc::{ENOMEM, IN_CLOSE_WRITE, IN_ISDIR, IN_MOVED_FROM, IN_MOVED_TO, IN_OPEN};
 
 use super::{
     EXACT, Stage, before_each_call, begin, check, check_replica, finish, parsed, shown, world,
@@ -365,6 +365,35 @@ pub fn exchanged_and_renamed_before_it_is_told_of() -> Verdict {
         });
         check(was_told, "write-not-told", "")
     })
+}
+
+/// During a repair a file is written, and changes places with a directory, a step each few calls. It is named in the list,
+/// where it was or where it is, whichever of the two is looked at first.
+pub fn written_and_exchanged_during_a_repair() -> Verdict {
+    const PAIRS: [[&str; 2]; 2] = [["/t/a/d", "/t/b/f"], ["/t/b/d", "/t/a/f"]];
+    for [directory, file] in PAIRS {
+        let set = || {
+            let mut stage = Stage::new("mkdir /t; mkdir /t/a; mkdir /t/b; mkdir /o");
+            world(&format!("mkdir {directory}; create {file}"));
+            // The library looks oftener what is queued, as it is not to tell of its own reading.
+            stage.watch("/o", IN_OPEN).expect("a watch");
+            let lists = RecursiveFlags::LIST_EXISTING;
+            stage.tree(IN_CLOSE_WRITE, lists).expect("a tree");
+            stage.take_all().expect("a list");
+            world(&format!("overflow; write {file}"));
+            (stage, ())
+        };
+        let steps = format!("exchange {directory} {file}");
+        at_each_pace((&steps, ""), [b"/t/a", b"/t/b"], set, |(), told| {
+            let names = [directory.as_bytes(), file.as_bytes()];
+            let is_named = |event: &Told| {
+                let path = event.path.as_deref();
+                event.has(IN_CLOSE_WRITE) && path.is_some_and(|path| names.contains(&path))
+            };
+            check(told.iter().any(is_named), "write-not-told", &steps)
+        })?;
+    }
+    Ok(())
 }
 
 fn written_in_a_new_directory(before: &str, inside: &str) -> (Stage, ()) {
