@@ -52,6 +52,11 @@ impl Entry {
     }
 }
 
+/// Whether an event is the second half of a rename.
+fn arrives(event: &RawEvent<'_>) -> bool {
+    event.mask & Mask::MOVED_TO.bits() != 0
+}
+
 /// The number of a subtree's stay in limbo, and its top.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Visit(u64, PlaceRef);
@@ -170,7 +175,7 @@ impl Forest {
         if self.limbo.last_from.get(&entry.parent) == Some(&entry.visit) {
             self.limbo.last_from.remove(&entry.parent);
         }
-        for (_, event) in raw_events(&entry.held) {
+        for (_, event) in raw_events(&entry.held).filter(|(_, event)| arrives(event)) {
             self.limbo.held_arrivals.remove(&(tree, event.cookie));
         }
         self.places.leave_limbo(top);
@@ -234,7 +239,7 @@ impl Forest {
         /// What a held event may come to, its path among it.
         const EACH: usize = 512;
         let reference = self.places.reference(place);
-        if event.mask & Mask::MOVED_TO.bits() != 0 {
+        if arrives(event) {
             let tree = self.places.get(top).tree();
             self.limbo.held_arrivals.insert((tree, event.cookie));
         }
